@@ -1,0 +1,47 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "masqd",
+    products: [
+        .executable(name: "masqd", targets: ["masqd"])
+    ],
+    targets: [
+        // C and C++, seen by one Swift target each.
+        .target(
+            name: "CNetfilter",
+            linkerSettings: [.linkedLibrary("mnl"), .linkedLibrary("nftnl")]
+        ),
+        .target(
+            name: "CToml",
+            cxxSettings: [.define("TOML_EXCEPTIONS", to: "0")]
+        ),
+
+        // Pure: no file, no clock, no socket, no log.
+        .target(name: "MasqCore", dependencies: ["CToml"], swiftSettings: strict),
+        // The only target that sees a C pointer of libmnl and libnftnl.
+        .target(name: "MasqKernel", dependencies: ["CNetfilter", "MasqCore"], swiftSettings: strict),
+        // Only the executable logs, reads arguments and exits.
+        .executableTarget(
+            name: "masqd", dependencies: ["MasqCore", "MasqKernel"], swiftSettings: strict),
+
+        .target(name: "CTestSupport", path: "Tests/CTestSupport"),
+        .target(
+            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        .testTarget(
+            name: "MasqCoreTests", dependencies: ["MasqCore", "TestSupport"], exclude: ["Golden"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MasqKernelTests", dependencies: ["MasqKernel", "MasqCore", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "GatewayTests", dependencies: ["TestSupport", "masqd"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Everything of C that MasqKernel needs and Swift's Glibc module lacks.
+ *
+ * The order matters: <netinet/in.h> and <net/if.h> define what <linux/in.h> and <linux/if.h> define again, and
+ * only in this order do the kernel's headers notice.
+ */
+#ifndef CNETFILTER_H
+#define CNETFILTER_H
+
+#include <netinet/in.h>
+#include <net/if.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netconf.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/udata.h>
+
+/* struct ucred is behind _GNU_SOURCE, which Swift's importer does not set. */
+struct CNetfilter_peer {
+    int pid;
+    unsigned int uid;
+};
+
+/* Reads SO_PEERCRED of a connected AF_UNIX socket; 0, or -1 with errno. */
+int CNetfilter_peer(int socket, struct CNetfilter_peer *peer);
+
+/*
+ * Gives back what start-up and reading a configuration needed and waiting does not: free heap (malloc_trim()) and
+ * mapped code (dl_iterate_phdr()); the Glibc module has neither.
+ */
+void CNetfilter_return_memory(void);
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// What the administrator wants, checked and complete: every default is filled in.
+public struct Configuration: Equatable, Sendable {
+    /// Where it was read, for the comments on rules.
+    public var origin: Origin
+    /// `[gateway]`.
+    public var gateway = Gateway()
+    /// `[forward]`.
+    public var forward = Forward()
+    /// Every `[[masquerade]]`, in the file's order; never empty.
+    public var masquerades: [Masquerade]
+
+    /// Makes a configuration of its parts.
+    public init(
+        origin: Origin, gateway: Gateway = Gateway(), forward: Forward = Forward(),
+        masquerades: [Masquerade]
+    ) {
+        self.origin = origin
+        self.gateway = gateway
+        self.forward = forward
+        self.masquerades = masquerades
+    }
+
+    /// Where a configuration comes from.
+    public enum Origin: Equatable, Sendable {
+        /// The file at this path.
+        case file(String)
+        /// `--out-interface` and `--source`.
+        case commandLine
+    }
+
+    /// `[gateway]`: what masqd may change on the machine beside netfilter.
+    public struct Gateway: Equatable, Sendable {
+        /// `ip_forward`, for `net.ipv4.ip_forward` and, where an IPv6 source is configured, IPv6's `forwarding`.
+        public var ipForward = ForwardingMode.manage
+
+        /// Makes the section with its defaults.
+        public init() {}
+    }
+
+    /// What to do about the kernel's forwarding switches.
+    public enum ForwardingMode: String, CaseIterable, Sendable {
+        /// Switch forwarding on, and back at stop.
+        case manage
+        /// Refuse to work while forwarding is off.
+        case require
+        /// Leave it alone.
+        case ignore
+    }
+
+    /// `[forward]`: the forward path.
+    public struct Forward: Equatable, Sendable {
+        /// `policy` of the own forward chain.
+        public var policy = Policy.accept
+        /// `unsolicited`: new connections from an uplink into a masqueraded network.
+        public var unsolicited = Policy.drop
+        /// The line of `unsolicited`, where the file sets it.
+        public var unsolicitedLine: Int?
+        /// The line of `policy`, where the file sets it.
+        public var policyLine: Int?
+
+        /// Makes the section with its defaults.
+        public init() {}
+    }
+
+    /// A verdict that the configuration can name.
+    public enum Policy: String, CaseIterable, Sendable {
+        case accept
+        case drop
+    }
+}
+
+/// One `[[masquerade]]`: these sources share the address of these interfaces.
+public struct Masquerade: Equatable, Sendable {
+    /// The line of `[[masquerade]]`, from 1; 0 on the command line.
+    public var line: Int
+    /// `out_interface`: never empty, no pattern twice.
+    public var outInterfaces: [InterfacePattern]
+    /// `source`: never empty.
+    public var source: [IPNetwork]
+    /// `exclude`: destinations that keep their source.
+    public var exclude: [IPNetwork] = []
+    /// `ports`: the source ports to use, 1 to 65535.
+    public var ports: ClosedRange<UInt16>?
+    /// `random`: how the source port is chosen.
+    public var random = PortSelection.none
+    /// `persistent`: the same address for all of a client's connections.
+    public var persistent = false
+
+    /// Makes a block with the defaults of what is optional.
+    public init(line: Int, outInterfaces: [InterfacePattern], source: [IPNetwork]) {
+        self.line = line
+        self.outInterfaces = outInterfaces
+        self.source = source
+    }
+
+    /// How the kernel chooses a source port.
+    public enum PortSelection: String, CaseIterable, Sendable {
+        /// The client's own port where it is free.
+        case none
+        /// Hashed by source and destination (`NF_NAT_RANGE_PROTO_RANDOM`).
+        case random
+        /// Random for each connection (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`).
+        case fullyRandom = "fully-random"
+    }
+}
+
+extension Configuration.Reading {
+    /// What comes of a file that can't be read at all.
+    public init(unreadable path: String, reason: String) {
+        let diagnostic = Diagnostic(.error, origin: path, position: nil, message: reason)
+        self.init(configuration: nil, diagnostics: [diagnostic])
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension Configuration {
+    /// What came of reading a configuration.
+    public struct Reading: Sendable {
+        /// The configuration; absent if and only if a diagnostic is an error.
+        public let configuration: Configuration?
+        /// Everything there is to say, in the file's order; at most 100, and how many there are more.
+        public let diagnostics: [Diagnostic]
+    }
+
+    /// Reads a configuration file's text.
+    ///
+    /// - Parameters:
+    ///   - text: the whole content of the file.
+    ///   - path: the file's path as diagnostics should name it.
+    public static func read(_ text: Span<UInt8>, from path: String) -> Reading {
+        var reader = ConfigurationReader(path: path)
+        do throws(TomlSyntaxError) {
+            return try TomlDocument.read(text) { root in
+                let configuration = reader.configuration(root)
+                return reader.reading(configuration)
+            }
+        } catch {
+            reader.report(error, in: text)
+            return reader.reading(nil)
+        }
+    }
+
+    /// Makes a configuration with one `[[masquerade]]` of what the command line says.
+    public static func read(outInterfaces: [String], sources: [String]) -> Reading {
+        var reader = ConfigurationReader(path: "command line")
+        let block = reader.commandLineBlock(outInterfaces: outInterfaces, sources: sources)
+        return reader.reading(block.map { Configuration(origin: .commandLine, masquerades: [$0]) })
+    }
+}
+
+/// Turns a TOML tree into a configuration and reports whatever is wrong in it.
+struct ConfigurationReader {
+    let path: String
+    var diagnostics = DiagnosticList()
+
+    init(path: String) {
+        self.path = path
+    }
+
+    /// The result: no configuration if anything was wrong.
+    func reading(_ configuration: Configuration?) -> Configuration.Reading {
+        Configuration.Reading(
+            configuration: diagnostics.hasErrors ? nil : configuration,
+            diagnostics: diagnostics.diagnostics(origin: path))
+    }
+
+    mutating func configuration(_ root: TomlValue) -> Configuration? {
+        var configuration = Configuration(origin: .file(path), masquerades: [])
+        var blocks: [MasqueradeBlock] = []
+        var hasMasquerade = false
+        for entry in root.entries {
+            switch entry.key {
+            case "gateway":
+                for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
+            case "forward":
+                for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
+            case "masquerade":
+                hasMasquerade = true
+                blocks = repeatedTables(entry).map { masqueradeBlock($0) }
+            default:
+                // A misspelt one is not absent as well.
+                if reportUnknown(entry) == "masquerade" { hasMasquerade = true }
+            }
+        }
+        if !hasMasquerade {
+            diagnostics.add(
+                .error, at: place(.init(line: 1, column: 1)),
+                "no [[masquerade]]: at least one must say out_interface and source")
+        }
+        reportConflicts(of: blocks)
+        configuration.masquerades = blocks.compactMap(\.masquerade)
+        return configuration
+    }
+
+    private mutating func readGateway(_ table: TomlValue, into gateway: inout Configuration.Gateway) {
+        for entry in table.entries {
+            switch entry.key {
+            case "ip_forward": gateway.ipForward = choice(entry) ?? gateway.ipForward
+            default: reportUnknown(entry, in: .gateway)
+            }
+        }
+    }
+
+    private mutating func readForward(_ table: TomlValue, into forward: inout Configuration.Forward) {
+        for entry in table.entries {
+            switch entry.key {
+            case "policy":
+                forward.policy = choice(entry) ?? forward.policy
+                forward.policyLine = entry.position.line
+            case "unsolicited":
+                forward.unsolicited = choice(entry) ?? forward.unsolicited
+                forward.unsolicitedLine = entry.position.line
+            default: reportUnknown(entry, in: .forward)
+            }
+        }
+    }
+
+    /// The tables of a key that should have one; more or fewer are reported, and read all the same.
+    private mutating func singleTable(_ entry: TomlEntry) -> [TomlValue] {
+        let key = entry.key
+        guard entry.value.kind == .array else { return tables([entry.value], of: key, expected: "a table") }
+        diagnostics.add(
+            .error, at: place(entry.value.position), "\(key.quoted) is a single table, write [\(key)]")
+        return tables(elements(entry.value), of: key, expected: "a table")
+    }
+
+    private mutating func repeatedTables(_ entry: TomlEntry) -> [TomlValue] {
+        let key = entry.key
+        let expected = "an array of tables, [[\(key)]]"
+        switch entry.value.kind {
+        case .array:
+            if entry.value.count == 0 {
+                diagnostics.add(
+                    .error, at: place(entry.value.position), "\(key.quoted): at least one is needed")
+            }
+            return tables(elements(entry.value), of: key, expected: expected)
+        case .table:
+            diagnostics.add(
+                .error, at: place(entry.value.position),
+                "\(key.quoted) is an array of tables, write [[\(key)]] with two brackets")
+            return [entry.value]
+        default:
+            return tables([entry.value], of: key, expected: expected)
+        }
+    }
+
+    private mutating func tables(_ values: [TomlValue], of key: String, expected: String) -> [TomlValue] {
+        values.filter { value in
+            if value.kind == .table { return true }
+            reportWrongType(value, of: key, expected: expected)
+            return false
+        }
+    }
+
+    /// Says which keys there are where one is not known, and returns the one that was probably meant.
+    @discardableResult
+    mutating func reportUnknown(_ entry: TomlEntry, in section: Section? = nil) -> String? {
+        let known = section?.keys ?? Section.allCases.map(\.rawValue)
+        let near = Suggestion.nearest(to: entry.key, among: known)
+        diagnostics.add(
+            .error, at: place(entry.position),
+            """
+            unknown \(section == nil && entry.value.isTableOrTables ? "table" : "key") \(entry.key.quoted)\
+            \(section.map { " in \($0.header)" } ?? ""), \(Self.hint(for: entry.key, near: near, known: known))
+            """)
+        return near
+    }
+
+    private static func hint(for key: String, near: String?, known: [String]) -> String {
+        if let near { return "did you mean \(near.quoted)?" }
+        if let home = Section.allCases.first(where: { $0.keys.contains(key) }) {
+            return "it belongs in \(home.header)"
+        }
+        return "known here: \(Suggestion.list(known, "and"))"
+    }
+
+    func place(_ position: Diagnostic.Position) -> Place {
+        Place(origin: path, position: position)
+    }
+
+    /// The tables at the top of the file, and what may stand in them.
+    enum Section: String, CaseIterable {
+        case gateway, masquerade, forward
+
+        var keys: [String] {
+            switch self {
+            case .gateway: ["ip_forward"]
+            case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
+            case .forward: ["policy", "unsolicited"]
+            }
+        }
+
+        var header: String { self == .masquerade ? "[[masquerade]]" : "[\(rawValue)]" }
+    }
+}
+
+extension TomlValue {
+    fileprivate var isTableOrTables: Bool {
+        kind == .table || kind == .array && count > 0 && self[0].kind == .table
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// The machine's links and their addresses, as one dump of the kernel's told them.
+public struct Links: Equatable, Sendable {
+    /// Every link by its index: the one thing about it that no rename changes.
+    public var byIndex: [Int32: Link]
+
+    /// Makes a collection of links.
+    public init(_ links: [Link] = []) {
+        byIndex = Dictionary(links.map { ($0.index, $0) }) { _, last in last }
+    }
+
+    /// The link that has this name now.
+    public func named(_ name: String) -> Link? { byIndex.values.first { $0.name == name } }
+}
+
+/// One link.
+public struct Link: Equatable, Sendable {
+    /// The index, new at every reconnect of a ppp link.
+    public var index: Int32
+    /// The name at the time of the dump.
+    public var name: String
+    /// Whether it is administratively up (`IFF_UP`).
+    ///
+    /// A ppp link's operational state is always "unknown", so that is nothing to wait for.
+    public var isUp: Bool
+    /// Its own addresses, not those of the peer.
+    public var addresses: [IPAddress]
+
+    /// Makes a link.
+    public init(index: Int32, name: String, isUp: Bool, addresses: [IPAddress] = []) {
+        self.index = index
+        self.name = name
+        self.isUp = isUp
+        self.addresses = addresses
+    }
+}

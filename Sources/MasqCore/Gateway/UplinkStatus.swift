@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// How one uplink is, in the terms of somebody who waits for the Internet.
+public enum UplinkState: Equatable, Sendable {
+    /// There is no link of this name.
+    case absent
+    /// It is there, and switched off.
+    case down
+    /// It is up, and has no address to masquerade to.
+    case withoutAddress
+    /// It is up with these addresses.
+    case up([IPAddress])
+}
+
+/// All uplinks of a configuration and how they are; two of them tell what changed for the user.
+public struct UplinkStatus: Equatable, Sendable {
+    /// The state of every configured name, and of every link that a glob matches, sorted by name.
+    public let uplinks: [Uplink]
+
+    /// One uplink.
+    public struct Uplink: Equatable, Sendable {
+        /// The link's name.
+        public let name: String
+        /// The link's index, where it is there.
+        public let index: Int32?
+        /// How it is.
+        public let state: UplinkState
+        /// The networks that are masqueraded behind it, for people: `192.168.0.0/16 and 3 more`.
+        public let sources: String
+    }
+
+    /// Nothing is known yet.
+    public init() { uplinks = [] }
+
+    /// Looks at the links that a configuration is about.
+    public init(_ configuration: Configuration, _ links: Links) {
+        var names: Set<String> = []
+        for pattern in configuration.masquerades.flatMap(\.outInterfaces) {
+            if case .name(let name) = pattern { names.insert(name) }
+            names.formUnion(links.byIndex.values.lazy.map(\.name).filter(pattern.matches))
+        }
+        uplinks = names.sorted().map { name in
+            let blocks = configuration.masquerades.filter { block in
+                block.outInterfaces.contains { $0.matches(name) }
+            }
+            let link = links.named(name)
+            return Uplink(
+                name: name, index: link?.index, state: Self.state(of: link, blocks),
+                sources: Self.summary(of: blocks))
+        }
+    }
+
+    private static func state(of link: Link?, _ blocks: [Masquerade]) -> UplinkState {
+        guard let link else { return .absent }
+        guard link.isUp else { return .down }
+        let usable = link.addresses.filter { address in
+            // masquerade never uses a link-local address: fe80::/10.
+            let isLinkLocal = address.family == .ipv6 && address.value >> 118 == 0xfe80 >> 6
+            return !isLinkLocal && blocks.contains { $0.source.contains { $0.family == address.family } }
+        }
+        return usable.isEmpty ? .withoutAddress : .up(usable)
+    }
+
+    private static func summary(of blocks: [Masquerade]) -> String {
+        guard let first = blocks.first?.source.first else { return "nothing" }
+        let count = blocks.reduce(0) { $0 + $1.source.count }
+        return count == 1 ? "\(first)" : "\(first) and \(count - 1) more"
+    }
+
+    /// One line for a status display: `ppp0 is up with 203.0.113.7; waiting for ppp1`.
+    public var summary: String {
+        uplinks.isEmpty
+            ? "no uplink is there" : uplinks.map(\.claim).joined(separator: "; ")
+    }
+
+    /// What changed for the user since an earlier look, a line for each uplink; none where nothing did.
+    public func changes(since earlier: UplinkStatus) -> [String] {
+        var lines: [String] = []
+        for uplink in uplinks {
+            let old = earlier.uplinks.first { $0.name == uplink.name }
+            guard old?.state != uplink.state || old?.index != uplink.index else { continue }
+            // The index alone is worth a word only where it means another link with the same address.
+            if let old, old.state == uplink.state, uplink.state.isSilentlyReplaced { continue }
+            lines.append(uplink.news(since: old, renamedFrom: uplink.oldName(in: earlier)))
+        }
+        for old in earlier.uplinks where !uplinks.contains(where: { $0.name == old.name }) {
+            guard !uplinks.contains(where: { $0.index != nil && $0.index == old.index }) else { continue }
+            lines.append("\(old.name) is gone")
+        }
+        return lines
+    }
+}
+
+extension UplinkState {
+    fileprivate var isSilentlyReplaced: Bool {
+        if case .up = self { false } else { true }
+    }
+}
+
+extension UplinkStatus.Uplink {
+    /// The present state in a few words.
+    fileprivate var claim: String {
+        switch state {
+        case .absent: "waiting for \(name)"
+        case .down: "\(name) is down"
+        case .withoutAddress: "\(name) is up without an address"
+        case .up(let addresses):
+            "\(name) is up with \(addresses.map(\.description).joined(separator: ", "))"
+        }
+    }
+
+    /// The name that this link had, if it has another one now.
+    fileprivate func oldName(in earlier: UplinkStatus) -> String? {
+        earlier.uplinks.first { index != nil && $0.index == index && $0.name != name }?.name
+    }
+
+    fileprivate func news(since old: UplinkStatus.Uplink?, renamedFrom oldName: String?) -> String {
+        let rename = oldName.map { " (it was \($0))" } ?? ""
+        switch (old?.state, state) {
+        case (.up(let before)?, .up(let addresses)) where old?.index == index:
+            let list = addresses.map(\.description).joined(separator: ", ")
+            let was = before.map(\.description).joined(separator: ", ")
+            return "\(name) has another address, \(list) (it was \(was)): masquerading \(sources)"
+        case (_, .up): return "\(claim)\(rename): masquerading \(sources)"
+        case (nil, .absent): return "\(name) is not there yet: the rules are, and wait for it"
+        case (_, .absent): return "\(name) is gone: the rules stay, and wait for it"
+        case (_, .down): return "\(claim)\(rename): nothing leaves by it"
+        case (_, .withoutAddress): return "\(claim)\(rename): nothing can be masqueraded to it yet"
+        }
+    }
+}

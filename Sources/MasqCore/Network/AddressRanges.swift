@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// The addresses from first to last, both included, as numbers; the set that holds it knows the family.
+public struct AddressRange: Hashable, Sendable {
+    /// The lowest address.
+    public let first: UInt128
+    /// The highest address, not below ``first``.
+    public let last: UInt128
+
+    /// Makes a range of two addresses in order.
+    public init(first: UInt128, last: UInt128) {
+        precondition(first <= last)
+        self.first = first
+        self.last = last
+    }
+}
+
+/// A set of addresses of one family: sorted ranges that neither overlap nor touch.
+///
+/// Two sets with the same addresses are equal, however they were written: this is what is compared with the kernel.
+public struct AddressRanges: Equatable, Sendable {
+    /// The address family of every range.
+    public let family: AddressFamily
+    /// The ranges in ascending order, with at least one address between two of them.
+    public let ranges: [AddressRange]
+
+    /// Merges ranges in any order.
+    public init(family: AddressFamily, merging unsorted: [AddressRange] = []) {
+        self.family = family
+        var ranges = unsorted
+        // Files and kernel dumps are mostly sorted already, and checking costs a fraction of sorting.
+        if !zip(ranges, ranges.dropFirst()).allSatisfy({ $0.first <= $1.first }) {
+            ranges.sort { $0.first < $1.first }
+        }
+        var end = 0
+        for index in ranges.indices.dropFirst() {
+            let (previous, next) = (ranges[end], ranges[index])
+            // `previous.last + 1` would overflow at the top of IPv6's range.
+            if next.first <= previous.last || next.first - previous.last == 1 {
+                ranges[end] = AddressRange(first: previous.first, last: max(previous.last, next.last))
+            } else {
+                end += 1
+                ranges[end] = next
+            }
+        }
+        ranges.removeLast(max(0, ranges.count - end - 1))
+        self.ranges = ranges
+    }
+
+    /// Collects those networks that belong to the family.
+    public init(family: AddressFamily, networks: [IPNetwork]) {
+        self.init(family: family, merging: networks.lazy.filter { $0.family == family }.map(\.range))
+    }
+
+    /// Leaves out the ranges that another set has too, from the same first to the same last address.
+    func removingRanges(of other: AddressRanges) -> AddressRanges {
+        var rest = other.ranges[...]
+        let own = ranges.filter { range in
+            while let next = rest.first, next.first < range.first { rest.removeFirst() }
+            return rest.first != range
+        }
+        return AddressRanges(family: family, merging: own)
+    }
+
+    /// Whether there is no address in it.
+    public var isEmpty: Bool { ranges.isEmpty }
+}

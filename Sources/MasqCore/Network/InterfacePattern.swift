@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// What a rule may say about an interface: its whole name, or how its name begins.
+public enum InterfacePattern: Hashable, Sendable {
+    /// A name of 1 to 15 bytes.
+    case name(String)
+    /// A beginning of 1 to 14 bytes, written with an asterisk behind it.
+    case prefix(String)
+
+    /// Whether an interface of this name is meant.
+    public func matches(_ name: String) -> Bool {
+        switch self {
+        case .name(let own): own == name
+        case .prefix(let prefix): name.utf8.starts(with: prefix.utf8)
+        }
+    }
+
+    /// Whether every interface that the other pattern means is meant by this one too.
+    public func covers(_ other: InterfacePattern) -> Bool {
+        switch other {
+        case .name(let name): matches(name)
+        case .prefix(let narrower):
+            if case .prefix = self { matches(narrower) } else { false }
+        }
+    }
+}
+
+extension InterfacePattern: CustomStringConvertible {
+    /// As written in the configuration: `ppp0` or `ppp*`.
+    public var description: String {
+        switch self {
+        case .name(let name): name
+        case .prefix(let prefix): prefix + "*"
+        }
+    }
+}

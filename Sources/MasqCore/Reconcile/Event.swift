@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// Something that happened, as the daemon's loop saw it.
+public enum Event: Equatable, Sendable {
+    /// A configuration was read and is good: the first one, or a reload's.
+    case configurationLoaded(Configuration)
+    /// A reload's configuration is bad; the reason is its first error, with `file:line:column`.
+    case configurationRefused(reason: String)
+    /// What an earlier process left in the table.
+    case memoryFound(KernelMemory)
+    /// The links and addresses as they are.
+    case linksDumped(Links)
+    /// The forwarding switches as they are.
+    case forwardingRead([AddressFamily: Bool])
+    /// A default route came or went, or something else happened that says nothing about itself.
+    case touched
+    /// The kernel has the ruleset of the last `commit`; so many objects were not as they should be.
+    case committed(changes: Int)
+    /// Nothing of the last `commit` took effect.
+    case commitFailed(CommitFailure)
+    /// The timer of `startRetryTimer` fired.
+    case retryTimerFired
+    /// SIGTERM or SIGINT.
+    case stopRequested
+    /// SIGUSR1.
+    case handOverRequested
+}
+
+/// Why a commit did not take effect.
+public struct CommitFailure: Equatable, Sendable {
+    /// One line that names the object and the error.
+    public var reason: String
+    /// What kind of failure it is.
+    public var kind: Kind
+
+    /// Makes a failure.
+    public init(reason: String, kind: Kind) {
+        self.reason = reason
+        self.kind = kind
+    }
+
+    /// Kinds of failure that are acted on differently.
+    public enum Kind: Equatable, Sendable {
+        /// The process lacks CAP_NET_ADMIN.
+        case notPermitted
+        /// The kernel lacks something.
+        case unsupported
+        /// Anything else: another attempt may succeed.
+        case other
+    }
+}
+
+/// Something to do, in the order of the list.
+public enum Action: Equatable, Sendable {
+    /// Make the kernel's table equal to this, then answer with `committed` or `commitFailed`.
+    case commit(Ruleset)
+    /// Delete the table.
+    case removeTable
+    /// Set a family's forwarding switch.
+    case setForwarding(AddressFamily, Bool)
+    /// Send `retryTimerFired` after this time.
+    case startRetryTimer(milliseconds: Int)
+    /// Say something.
+    case log(Severity, String)
+    /// Tell the service manager that what was asked for is done, and what is in force.
+    case notifyReady(status: String)
+    /// Tell the service manager what is in force.
+    case notifyStatus(String)
+    /// End the process.
+    case exit(ExitStatus)
+
+    /// How important a line of log is; the values are syslog's.
+    public enum Severity: Int, Sendable {
+        case error = 3
+        case warning = 4
+        case notice = 5
+        case info = 6
+    }
+
+    /// How the process ends; the values are those of sysexits.h.
+    public enum ExitStatus: Int32, Sendable {
+        /// As asked.
+        case success = 0
+        /// `EX_USAGE`: the command line is wrong.
+        case usage = 64
+        /// `EX_UNAVAILABLE`: the kernel or another process does not allow the work.
+        case unavailable = 69
+        /// `EX_OSERR`: the operating system failed.
+        case system = 71
+        /// `EX_NOPERM`: CAP_NET_ADMIN is missing.
+        case notPermitted = 77
+        /// `EX_CONFIG`: the configuration is wrong.
+        case configuration = 78
+    }
+}

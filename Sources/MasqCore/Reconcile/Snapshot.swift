@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// The table as the kernel has it, or should have it: both are values of this one type.
+///
+/// A ruleset is lowered into a snapshot, a kernel dump is read into one, and their ``Difference`` is what gets sent.
+public struct Snapshot: Equatable, Sendable {
+    /// The table's flags (`NFTA_TABLE_FLAGS`); absent: there is no table.
+    public var tableFlags: UInt32?
+    /// The named stateful objects.
+    public var objects: Set<StatefulObject> = []
+    /// Named sets and maps by name.
+    public var sets: [String: SetState] = [:]
+    /// Chains by name.
+    public var chains: [String: ChainState] = [:]
+
+    /// A snapshot of a kernel that has no such table.
+    public init() {}
+
+    /// A counter, or another kind of stateful object that somebody put into the table.
+    public struct StatefulObject: Hashable, Sendable {
+        /// The kind (`NFT_OBJECT_COUNTER` … in linux/netfilter/nf_tables.h).
+        public var type: UInt32
+        /// The name, unique among objects of its kind.
+        public var name: String
+
+        /// Makes an object.
+        public init(type: UInt32, name: String) {
+            self.type = type
+            self.name = name
+        }
+
+        /// A named counter (`NFT_OBJECT_COUNTER`).
+        public static func counter(_ name: String) -> StatefulObject { .init(type: 1, name: name) }
+    }
+
+    /// A set or map.
+    public struct SetState: Equatable, Sendable {
+        /// What can't be changed while the set exists.
+        public var shape: SetShape
+        /// The elements; absent where the set is of a kind that masqd never makes.
+        public var elements: Ruleset.Elements?
+
+        /// Makes a set.
+        public init(shape: SetShape, elements: Ruleset.Elements?) {
+            self.shape = shape
+            self.elements = elements
+        }
+    }
+
+    /// The attributes that a set is created with.
+    public struct SetShape: Hashable, Sendable {
+        /// `NFTA_SET_FLAGS`, without what the kernel may add by itself.
+        public var flags: UInt32
+        /// nft's own number for the type of the key (`NFTA_SET_KEY_TYPE`).
+        public var keyType: UInt32
+        /// The length of a key in bytes.
+        public var keyLength: UInt32
+        /// `NFTA_SET_DATA_TYPE`: `NFT_DATA_VERDICT` in a verdict map, 0 in a set.
+        public var dataType: UInt32
+
+        /// Makes a shape.
+        public init(flags: UInt32, keyType: UInt32, keyLength: UInt32, dataType: UInt32) {
+            self.flags = flags
+            self.keyType = keyType
+            self.keyLength = keyLength
+            self.dataType = dataType
+        }
+    }
+
+    /// A chain and its rules.
+    public struct ChainState: Equatable, Sendable {
+        /// The hook it is attached to, if any.
+        public var base: BaseChain?
+        /// The rules in order.
+        public var rules: [RuleBytes]
+
+        /// Makes a chain.
+        public init(base: BaseChain?, rules: [RuleBytes]) {
+            self.base = base
+            self.rules = rules
+        }
+    }
+
+    /// A rule's expressions and comment, as netlink attributes without handle, position and owner.
+    ///
+    /// Bytes, since listings are not sound: two different rules can print the same.
+    public typealias RuleBytes = [UInt8]
+
+    /// What the table remembers for masqd.
+    public var memory: KernelMemory {
+        KernelMemory(counterNames: Set(objects.lazy.filter { $0 == .counter($0.name) }.map(\.name)))
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// One rule: it acts on packets that every match agrees with, in the order written.
+public struct Rule: Equatable, Sendable {
+    /// What a packet must be; cheap and selective ones first, since the kernel stops at the first that fails.
+    public var matches: [Match]
+    /// The named counter that counts it, if any.
+    public var counter: String?
+    /// What happens to the packet.
+    public var action: Action
+    /// Why the rule is there, with the configuration's line; at most ``Rule/maximumCommentLength`` bytes.
+    public var comment: String
+
+    /// The longest comment in bytes; `NFTNL_UDATA_COMMENT_MAXLEN` (128) counts the NUL.
+    public static let maximumCommentLength = 127
+
+    /// Makes a rule.
+    public init(_ matches: [Match], counter: String? = nil, _ action: Action, comment: String) {
+        self.matches = matches
+        self.counter = counter
+        self.action = action
+        self.comment = comment
+    }
+
+    /// A test of one property of a packet.
+    public enum Match: Equatable, Sendable {
+        /// The interface's name: `oifname "ppp0"`, `iifname "ppp*"`.
+        case interface(Direction, InterfacePattern)
+        /// The interface's name is in a set: `iifname @set`.
+        case interfaceIn(Direction, set: String)
+        /// The address is in a set: `ip saddr @set`.
+        case address(AddressFamily, AddressSide, set: String)
+        /// The transport protocol: `meta l4proto tcp`.
+        case transport(TransportProtocol)
+        /// The connection's source is translated, in either direction of it: `ct status snat`.
+        case sourceTranslated
+        /// The connection's destination is translated: `ct status dnat`.
+        case destinationTranslated
+        /// A connection's first packet, before it left the machine: `ct status & confirmed == 0`.
+        case unconfirmed
+        /// The packet answers the connection's originator: `ct direction reply`.
+        case replyDirection
+        /// Any of the states: `ct state established,related`.
+        case state(ConnectionState)
+        /// The packet will be encrypted by an IPsec policy: `rt ipsec exists`.
+        case leavesThroughIPsec
+        /// The packet came out of an IPsec tunnel: `meta ipsec exists`.
+        case cameThroughIPsec
+        /// The source is no address of the interface that it leaves by: `fib saddr . oif type != local`.
+        case sourceForeignToOutInterface
+    }
+
+    /// What a rule does.
+    public enum Action: Equatable, Sendable {
+        /// Lets the packet pass this base chain.
+        case accept
+        /// Drops it for good.
+        case drop
+        /// Goes on in another chain, and comes back.
+        case jump(String)
+        /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
+        case dispatch(Direction, map: String)
+        /// Translates the source to the address of the interface that the packet leaves by.
+        case masquerade(Masquerading)
+    }
+
+    /// Which of a packet's two interfaces.
+    public enum Direction: Sendable {
+        /// Where it came from (`iifname`).
+        case input
+        /// Where it goes (`oifname`).
+        case output
+    }
+
+    /// Which of a packet's two addresses.
+    public enum AddressSide: Sendable {
+        case source
+        case destination
+    }
+
+    /// A transport protocol whose connections have ports, or the like, that masquerading may change.
+    ///
+    /// The value is the protocol's IANA number (`IPPROTO_*` in linux/in.h and linux/in6.h).
+    public enum TransportProtocol: UInt8, Sendable {
+        case icmp = 1
+        case tcp = 6
+        case udp = 17
+        case icmpv6 = 58
+        case sctp = 132
+    }
+
+    /// Connection tracking's states, as bits.
+    ///
+    /// Source: `NF_CT_STATE_BIT` and `NF_CT_STATE_UNTRACKED_BIT` in linux/netfilter/nf_conntrack_common.h.
+    public struct ConnectionState: OptionSet, Sendable {
+        /// The bits as the kernel has them.
+        public let rawValue: UInt32
+
+        /// Makes a set of states of the kernel's bits.
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        /// The packet fits no connection and can't begin one.
+        public static let invalid = ConnectionState(rawValue: 1)
+        /// The connection has seen packets in both directions.
+        public static let established = ConnectionState(rawValue: 2)
+        /// The packet belongs to another connection, such as an ICMP error.
+        public static let related = ConnectionState(rawValue: 4)
+        /// A rule exempted the packet from connection tracking.
+        public static let untracked = ConnectionState(rawValue: 64)
+    }
+
+    /// The options of `masquerade`.
+    public struct Masquerading: Equatable, Sendable {
+        /// The ports to choose from, 1 to 65535; absent: the kernel's own choice.
+        public var ports: ClosedRange<UInt16>?
+        /// How the port is chosen.
+        public var random: Masquerade.PortSelection
+        /// The same address for all of a client's connections.
+        public var persistent: Bool
+
+        /// Makes the options.
+        public init(
+            ports: ClosedRange<UInt16>? = nil, random: Masquerade.PortSelection = .none,
+            persistent: Bool = false
+        ) {
+            self.ports = ports
+            self.random = random
+            self.persistent = persistent
+        }
+    }
+}

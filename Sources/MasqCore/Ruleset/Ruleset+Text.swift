@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension Ruleset {
+    /// The table in nft's syntax, in the layout of `nft list table`; `nft -f` makes the same ruleset of it.
+    public var text: String {
+        var text = "table inet \(Self.tableName) {\n"
+        var separator = ""
+        func section(_ lines: [String]) {
+            text += separator + lines.map { "\t" + $0 + "\n" }.joined()
+            separator = "\n"
+        }
+        for counter in counters { section(["counter \(counter) {", "}"]) }
+        for set in sets { section(set.lines) }
+        for chain in chains { section(chain.lines) }
+        return text + "}\n"
+    }
+}
+
+extension Ruleset.NamedSet {
+    fileprivate var lines: [String] {
+        switch elements {
+        case .addresses(let ranges):
+            let type = ranges.family == .ipv4 ? "ipv4_addr" : "ipv6_addr"
+            return lines(
+                "set", type: type, flags: ["\tflags interval"],
+                ranges.ranges.map { $0.text(in: ranges.family) })
+        case .interfaces(let names):
+            return lines("set", type: "ifname", names.sorted().map { "\"\($0)\"" })
+        case .jumps(let jumps):
+            let entries = jumps.sorted { $0.key < $1.key }.map { "\"\($0.key)\" : jump \($0.value)" }
+            return lines("map", type: "ifname : verdict", entries)
+        }
+    }
+
+    private func lines(
+        _ keyword: String, type: String, flags: [String] = [], _ elements: [String]
+    ) -> [String] {
+        let head = ["\(keyword) \(name) {", "\ttype \(type)"] + flags
+        if elements.isEmpty { return head + ["}"] }
+        return head + ["\telements = { \(elements.joined(separator: ",\n\t\t\t     ")) }", "}"]
+    }
+}
+
+extension AddressRange {
+    /// A network where the range is one, else `first-last`.
+    fileprivate func text(in family: AddressFamily) -> String {
+        let size = last - first
+        let prefixLength = family.bitCount - (UInt128.bitWidth - size.leadingZeroBitCount)
+        let first = IPAddress(family: family, value: first)
+        if size & (size &+ 1) == 0, first.value & size == 0 {
+            return "\(IPNetwork(containing: first, prefixLength: prefixLength))"
+        }
+        return "\(first)-\(IPAddress(family: family, value: last))"
+    }
+}
+
+extension Ruleset.Chain {
+    fileprivate var lines: [String] {
+        var lines = ["chain \(name) {"]
+        if let base { lines.append("\t" + base.text) }
+        lines += rules.map { "\t" + $0.text }
+        return lines + ["}"]
+    }
+}
+
+extension BaseChain {
+    fileprivate var text: String {
+        let place =
+            switch (hook, priority) {
+            case (2, 0): "hook forward priority filter"
+            case (3, 0): "hook output priority filter"
+            case (4, 105): "hook postrouting priority srcnat + 5"
+            default: fatalError("no base chain of masqd is at hook \(hook), priority \(priority)")
+            }
+        return "type \(type) \(place); policy \(policy == 0 ? "drop" : "accept");"
+    }
+}
+
+extension Rule {
+    /// The rule as one line in nft's syntax.
+    public var text: String {
+        var words = matches.map(\.text)
+        if let counter { words.append("counter name \(counter)") }
+        words.append(action.text)
+        return words.joined(separator: " ") + " comment \"\(comment)\""
+    }
+}
+
+extension Rule.Match {
+    fileprivate var text: String {
+        switch self {
+        case .interface(let direction, let pattern): "\(direction.text) \"\(pattern)\""
+        case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
+        case .address(let family, let side, let set):
+            "\(family == .ipv4 ? "ip" : "ip6") \(side == .source ? "saddr" : "daddr") @\(set)"
+        case .transport(let transport): "meta l4proto \(transport.text)"
+        case .sourceTranslated: "ct status snat"
+        case .destinationTranslated: "ct status dnat"
+        case .unconfirmed: "ct status & confirmed == 0"
+        case .replyDirection: "ct direction reply"
+        case .state(let states): "ct state \(states.text)"
+        case .leavesThroughIPsec: "rt ipsec exists"
+        case .cameThroughIPsec: "meta ipsec exists"
+        case .sourceForeignToOutInterface: "fib saddr . oif type != local"
+        }
+    }
+}
+
+extension Rule.Action {
+    fileprivate var text: String {
+        switch self {
+        case .accept: "accept"
+        case .drop: "drop"
+        case .jump(let chain): "jump \(chain)"
+        case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
+        case .masquerade(let options): options.text
+        }
+    }
+}
+
+extension Rule.Masquerading {
+    fileprivate var text: String {
+        var words = ["masquerade"]
+        if let ports {
+            let last = ports.count == 1 ? "" : "-\(ports.upperBound)"
+            words.append("to :\(ports.lowerBound)\(last)")
+        }
+        var flags = random == .none ? [] : [random.rawValue]
+        if persistent { flags.append("persistent") }
+        if !flags.isEmpty { words.append(flags.joined(separator: ",")) }
+        return words.joined(separator: " ")
+    }
+}
+
+extension Rule.Direction {
+    fileprivate var text: String { self == .input ? "iifname" : "oifname" }
+}
+
+extension Rule.TransportProtocol {
+    fileprivate var text: String {
+        switch self {
+        case .icmp: "icmp"
+        case .tcp: "tcp"
+        case .udp: "udp"
+        case .icmpv6: "ipv6-icmp"
+        case .sctp: "sctp"
+        }
+    }
+}
+
+extension Rule.ConnectionState {
+    fileprivate var text: String {
+        let names: [(Self, String)] = [
+            (.invalid, "invalid"), (.established, "established"), (.related, "related"),
+            (.untracked, "untracked"),
+        ]
+        return names.filter { contains($0.0) }.map(\.1).joined(separator: ",")
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension RulesetBuilder {
+    /// The how-to's second half, and nobody else's traffic: with `policy accept` what is not masqueraded passes.
+    ///
+    /// Every packet of a translated connection, in either direction, is decided by the first rule. What comes
+    /// behind it costs an established connection nothing, however many blocks and networks there are.
+    var forwardChain: Ruleset.Chain {
+        let forward = configuration.forward
+        var rules = [
+            Rule([.sourceTranslated], .accept, comment: comment("translated connections, both directions"))
+        ]
+        rules += dispatch(.output, to: .outward, "toward an uplink")
+        // Behind `outward`: an established connection that goes untranslated toward an uplink is a leak.
+        rules.append(
+            Rule(
+                [.state([.established, .related])], .accept, comment: comment("what belongs to a connection"))
+        )
+        if dropsUnsolicited || forward.policy == .drop {
+            rules += dispatch(.input, to: .inward, "from an uplink")
+        }
+        if forward.policy == .drop {
+            rules.append(
+                Rule(
+                    [.destinationTranslated], .accept,
+                    comment: comment("forwarded on purpose", line: forward.policyLine)))
+        }
+        return .init("forward", base: .forward(policy: forward.policy), rules)
+    }
+
+    /// What masqueraded sources may send toward this uplink.
+    func outwardChain(_ uplink: Uplink) -> Ruleset.Chain {
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
+            let line = block.block.line
+            for family in block.families {
+                let source = Rule.Match.address(family, .source, set: block.source(family))
+                // It would be translated and sent back, with the gateway's address on it.
+                for match in arrives(by: block) {
+                    rules.append(
+                        Rule(
+                            [match, source], counter: "spoofed", .drop,
+                            comment: comment("spoofed source", line: line)))
+                }
+                if block.hasExclusions(family) {
+                    let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
+                    rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
+                }
+                rules.append(Rule([source], .jump("guard"), comment: comment("masquerade", line: line)))
+            }
+        }
+        return .init(uplink.chainName(.outward), rules)
+    }
+
+    /// Nothing with a masqueraded source leaves untranslated.
+    ///
+    /// "Not confirmed" is a connection's first packet, which the nat chain is about to see; `ct state new` in
+    /// its place would let a connection that once began untranslated leak for ever. INVALID and untracked packets
+    /// have no connection, so only the last rule, without any match, can hold them back.
+    var guardChain: Ruleset.Chain {
+        .init(
+            "guard",
+            [
+                Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
+                Rule([.unconfirmed], .accept, comment: comment("first packet: it will be translated")),
+                Rule([.replyDirection], .accept, comment: comment("answer to what was let in")),
+                Rule([], counter: "leak_guard", .drop, comment: comment("untranslated: never let out")),
+            ])
+    }
+
+    /// What may come from this uplink into masqueraded networks, beside what belongs to a connection.
+    func inwardChain(_ uplink: Uplink) -> Ruleset.Chain {
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
+            let line = block.block.line
+            for family in block.families {
+                let inside = Rule.Match.address(family, .destination, set: block.source(family))
+                guard dropsUnsolicited else {
+                    rules.append(
+                        Rule(
+                            [inside], .accept,
+                            comment: comment(
+                                "unsolicited", line: configuration.forward.unsolicitedLine ?? line)))
+                    continue
+                }
+                if block.hasExclusions(family) {
+                    let excluded = Rule.Match.address(family, .source, set: block.exclude(family))
+                    rules.append(Rule([inside, excluded], .accept, comment: comment("exclude", line: line)))
+                }
+                rules.append(Rule([inside], .jump("unsolicited"), comment: comment("masquerade", line: line)))
+            }
+        }
+        return .init(uplink.chainName(.inward), rules)
+    }
+
+    /// New connections from an uplink into a masqueraded network.
+    var unsolicitedChain: Ruleset.Chain {
+        let line = configuration.forward.unsolicitedLine
+        return .init(
+            "unsolicited",
+            [
+                Rule(
+                    [.destinationTranslated], .accept, comment: comment("forwarded on purpose", line: line)),
+                Rule([.cameThroughIPsec], .accept, comment: comment("came through IPsec", line: line)),
+                Rule([], counter: "unsolicited", .drop, comment: comment("unsolicited", line: line)),
+            ])
+    }
+
+    /// What the gateway itself sends does not pass the forward hook.
+    ///
+    /// An answer to an INVALID packet, say a RST with the LAN's address, is invalid too, and so is not translated.
+    /// Packets with an address of the uplink's own are right as they are, neighbour discovery among them.
+    var outputChain: Ruleset.Chain {
+        .init(
+            "output", base: .output,
+            dispatch(
+                .output, to: .outward,
+                when: [.state([.invalid, .untracked]), .sourceForeignToOutInterface],
+                "the gateway's own, untranslatable"))
+    }
+
+    private func arrives(by block: BlockNames) -> [Rule.Match] {
+        var matches: [Rule.Match] = []
+        if !block.exactInterfaces.isEmpty { matches.append(.interfaceIn(.input, set: block.interfaces)) }
+        for case .prefix(let prefix) in block.block.outInterfaces {
+            matches.append(.interface(.input, .prefix(prefix)))
+        }
+        return matches
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension RulesetBuilder {
+    /// The how-to's first line. Only a connection's first packet passes here.
+    var postroutingChain: Ruleset.Chain {
+        .init(
+            "postrouting", base: .postrouting,
+            [
+                // A translated packet would no longer match its IPsec policy, and leave in clear.
+                Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source"))
+            ] + dispatch(.output, to: .translate, "toward an uplink"))
+    }
+
+    /// The translation of what leaves by this uplink: the first block that the source belongs to decides.
+    func translateChain(_ uplink: Uplink) -> Ruleset.Chain {
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
+            let line = block.block.line
+            for family in block.families {
+                let source = Rule.Match.address(family, .source, set: block.source(family))
+                if block.hasExclusions(family) {
+                    let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
+                    rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
+                }
+                rules += masquerade(block, family, source)
+            }
+        }
+        return .init(uplink.chainName(.translate), rules)
+    }
+
+    /// `ports` is for protocols that have any, and ICMP's identifiers; everything else has none to choose.
+    private func masquerade(
+        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match
+    ) -> [Rule] {
+        let plain = Rule.Masquerading(random: block.block.random, persistent: block.block.persistent)
+        let text = comment("masquerade", line: block.block.line)
+        let rest = Rule([source], counter: block.counter, .masquerade(plain), comment: text)
+        guard let ports = block.block.ports else { return [rest] }
+
+        var ranged = plain
+        ranged.ports = ports
+        let protocols: [Rule.TransportProtocol] = [.tcp, .udp, family == .ipv4 ? .icmp : .icmpv6, .sctp]
+        return protocols.map {
+            Rule([.transport($0), source], counter: block.counter, .masquerade(ranged), comment: text)
+        } + [rest]
+    }
+}

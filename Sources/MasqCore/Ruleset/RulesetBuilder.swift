@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension Ruleset {
+    /// What should be in the kernel for a configuration: a pure function, the same at every call.
+    ///
+    /// Interfaces are matched by name, so nothing here waits for a link to be there.
+    ///
+    /// - Parameter memory: what the table has to remember for masqd's next process.
+    public static func desired(_ configuration: Configuration, memory: KernelMemory = []) -> Ruleset {
+        RulesetBuilder(configuration, memory: memory).build()
+    }
+}
+
+/// Collects the pages of the ruleset: one for each base chain, and what they share.
+struct RulesetBuilder {
+    let configuration: Configuration
+    let memory: KernelMemory
+    let blocks: [BlockNames]
+    let uplinks: [Uplink]
+
+    init(_ configuration: Configuration, memory: KernelMemory) {
+        self.configuration = configuration
+        self.memory = memory
+        blocks = configuration.masquerades.enumerated().map { BlockNames(number: $0 + 1, block: $1) }
+        uplinks = Uplink.all(of: configuration.masquerades)
+    }
+
+    func build() -> Ruleset {
+        var ruleset = Ruleset()
+        ruleset.counters = memory.counterNames + blocks.map(\.counter) + ["leak_guard", "spoofed"]
+        ruleset.sets = blocks.flatMap(\.sets)
+        if !exactUplinks.isEmpty {
+            ruleset.sets.append(jumps(Page.outward))
+            ruleset.sets.append(jumps(Page.translate))
+        }
+        ruleset.chains = [guardChain] + uplinks.map(outwardChain)
+        if dropsUnsolicited || configuration.forward.policy == .drop {
+            if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
+            if dropsUnsolicited {
+                ruleset.counters.append("unsolicited")
+                ruleset.chains.append(unsolicitedChain)
+            }
+            ruleset.chains += uplinks.map(inwardChain)
+        }
+        ruleset.chains += uplinks.map(translateChain)
+        ruleset.chains += [forwardChain, outputChain, postroutingChain]
+        return ruleset
+    }
+
+    /// Whether new connections from an uplink into a masqueraded network are dropped.
+    var dropsUnsolicited: Bool { configuration.forward.unsolicited == .drop }
+
+    var exactUplinks: [Uplink] {
+        uplinks.filter { if case .name = $0.pattern { true } else { false } }
+    }
+
+    /// The kinds of chain that exist once for each uplink, and the maps that lead to them.
+    enum Page: String {
+        /// Forwarded packets toward the uplink.
+        case outward
+        /// Forwarded packets from the uplink.
+        case inward
+        /// Connections that leave by the uplink.
+        case translate
+    }
+
+    private func jumps(_ page: Page) -> Ruleset.NamedSet {
+        let entries = exactUplinks.map { ("\($0.pattern)", $0.chainName(page)) }
+        return Ruleset.NamedSet(page.rawValue, .jumps(Dictionary(uniqueKeysWithValues: entries)))
+    }
+
+    /// Rules that lead each packet to its uplink's chain: one map look-up however many uplinks there are, and
+    /// behind it a rule for each glob, which an exact map can't hold.
+    func dispatch(
+        _ direction: Rule.Direction, to page: Page, when matches: [Rule.Match] = [], _ purpose: String
+    ) -> [Rule] {
+        var rules: [Rule] = []
+        if !exactUplinks.isEmpty {
+            rules.append(
+                Rule(matches, .dispatch(direction, map: page.rawValue), comment: comment(purpose)))
+        }
+        for uplink in uplinks {
+            guard case .prefix = uplink.pattern else { continue }
+            rules.append(
+                Rule(
+                    matches + [.interface(direction, uplink.pattern)], .jump(uplink.chainName(page)),
+                    comment: comment(purpose, line: uplink.blocks.first.map { blocks[$0].block.line })))
+        }
+        return rules
+    }
+
+    /// `masqd.toml:4: purpose`, with the first block's line where no better one is known.
+    func comment(_ purpose: String, line: Int? = nil) -> String {
+        let place =
+            switch configuration.origin {
+            case .commandLine: "command line"
+            case .file(let path):
+                "\(fileName(path)):\(line ?? configuration.masquerades.first?.line ?? 1)"
+            }
+        return "\(place): \(purpose)"
+    }
+
+    /// The last component, without what nft's quotes can't hold, cut so that every comment fits.
+    private func fileName(_ path: String) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        let printable = name.unicodeScalars.map {
+            (" "..."~").contains($0) && $0 != "\"" && $0 != "\\" ? $0 : "_"
+        }
+        return String(String.UnicodeScalarView(printable.suffix(48)))
+    }
+}
+
+/// One `[[masquerade]]` and the names that its objects have in the kernel.
+struct BlockNames {
+    let number: Int
+    let block: Masquerade
+    /// The families of its sources, IPv4 first.
+    let families: [AddressFamily]
+
+    init(number: Int, block: Masquerade) {
+        self.number = number
+        self.block = block
+        families = AddressFamily.allCases.filter { family in block.source.contains { $0.family == family } }
+    }
+
+    var counter: String { "masquerade_\(number)" }
+    func source(_ family: AddressFamily) -> String { "\(counter)_source\(suffix(family))" }
+    func exclude(_ family: AddressFamily) -> String { "\(counter)_exclude\(suffix(family))" }
+    /// The set of the whole names among its interfaces.
+    var interfaces: String { "\(counter)_interfaces" }
+
+    var exactInterfaces: Set<String> {
+        Set(block.outInterfaces.compactMap { if case .name(let name) = $0 { name } else { nil } })
+    }
+
+    func hasExclusions(_ family: AddressFamily) -> Bool { block.exclude.contains { $0.family == family } }
+
+    var sets: [Ruleset.NamedSet] {
+        var sets: [Ruleset.NamedSet] = []
+        for family in families {
+            sets.append(.init(source(family), .addresses(.init(family: family, networks: block.source))))
+            guard hasExclusions(family) else { continue }
+            sets.append(.init(exclude(family), .addresses(.init(family: family, networks: block.exclude))))
+        }
+        if !exactInterfaces.isEmpty { sets.append(.init(interfaces, .interfaces(exactInterfaces))) }
+        return sets
+    }
+
+    private func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }
+}
+
+/// One pattern of interfaces that something leaves by, and the blocks that apply to all that it means.
+struct Uplink {
+    let pattern: InterfacePattern
+    /// Indexes of the blocks, in the file's order: the first that matches a packet decides.
+    let blocks: [Int]
+
+    /// Whole names first, then globs, the longer before the shorter.
+    ///
+    /// A pattern's blocks include those of the wider patterns that cover it. So the first chain that a packet
+    /// reaches knows all of its blocks, and the file's order decides among them, not the way of writing.
+    static func all(of masquerades: [Masquerade]) -> [Uplink] {
+        var patterns: [InterfacePattern] = []
+        var seen: Set<InterfacePattern> = []
+        for pattern in masquerades.flatMap(\.outInterfaces) where seen.insert(pattern).inserted {
+            patterns.append(pattern)
+        }
+        var indexes: [InterfacePattern: [Int]] = [:]
+        for (index, block) in masquerades.enumerated() {
+            for pattern in block.outInterfaces { indexes[pattern, default: []].append(index) }
+        }
+        let globs = patterns.filter { if case .prefix = $0 { true } else { false } }
+            .sorted { "\($0)".utf8.count > "\($1)".utf8.count }
+        let names = patterns.filter { if case .name = $0 { true } else { false } }
+        return (names + globs).map { pattern in
+            var own = Set(indexes[pattern] ?? [])
+            for glob in globs where glob.covers(pattern) { own.formUnion(indexes[glob] ?? []) }
+            return Uplink(pattern: pattern, blocks: own.sorted())
+        }
+    }
+
+    /// `outward_ppp0`: a name that nft's syntax takes and that no other interface's chain has.
+    ///
+    /// Bytes that nft does not take in an identifier become a slash, which no interface's name can hold, and two
+    /// hexadecimal digits: `wan@1` gives `outward_wan/401`, `ppp*` gives `outward_ppp/2a`.
+    func chainName(_ page: RulesetBuilder.Page) -> String {
+        var name = page.rawValue + "_"
+        for byte in "\(pattern)".utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+                UInt8(ascii: "."):
+                name.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                name += "/" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            }
+        }
+        return name
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+
+/// The sole owner of one libmnl socket; closing is automatic.
+///
+/// Not `Sendable`, on purpose: it lives and dies on the event loop's thread.
+struct NetlinkSocket: ~Copyable {
+    private let handle: OpaquePointer
+    /// What it is for, as errors name it.
+    let name: String
+
+    /// Opens a close-on-exec socket and lets the kernel choose its port ID.
+    ///
+    /// - Parameter bus: `NETLINK_ROUTE` or `NETLINK_NETFILTER`.
+    /// - Throws: ``NetlinkError`` with operation `.open` or `.bind`.
+    init(bus: CInt, name: String) throws(NetlinkError) {
+        guard let handle = mnl_socket_open2(bus, CInt(SOCK_CLOEXEC.rawValue)) else {
+            throw NetlinkError(.open, code: errno, object: name)
+        }
+        guard mnl_socket_bind(handle, 0, MNL_SOCKET_AUTOPID) == 0 else {
+            let code = errno  // mnl_socket_close() may overwrite it
+            mnl_socket_close(handle)
+            throw NetlinkError(.bind, code: code, object: name)
+        }
+        self.handle = handle
+        self.name = name
+        // The kernel answers within the system call; a limit only guards against waiting for ever after a bug.
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        // Extended acknowledgements and strict checking are improvements: without them older kernels work too.
+        setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+    }
+
+    deinit { mnl_socket_close(handle) }
+
+    /// The descriptor, for the event loop; it must not be closed.
+    var descriptor: CInt { mnl_socket_get_fd(handle) }
+
+    /// The port ID, by which the kernel names the socket in events.
+    var portID: UInt32 { mnl_socket_get_portid(handle) }
+
+    /// Joins a multicast group.
+    func join(group: UInt32) throws(NetlinkError) {
+        guard setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, CInt(group)) else {
+            throw NetlinkError(.bind, code: errno, object: "\(name), group \(group)")
+        }
+    }
+
+    /// Makes room for bytes that the kernel has not taken yet, or that were not read yet.
+    ///
+    /// The variant that ignores `net.core.wmem_max` and `rmem_max` needs CAP_NET_ADMIN outside of a user namespace.
+    func reserve(sending: Int = 0, receiving: Int = 0) {
+        if sending > 0, !setOption(SOL_SOCKET, SO_SNDBUFFORCE, CInt(clamping: sending)) {
+            setOption(SOL_SOCKET, SO_SNDBUF, CInt(clamping: sending))
+        }
+        if receiving > 0, !setOption(SOL_SOCKET, SO_RCVBUFFORCE, CInt(clamping: receiving)) {
+            setOption(SOL_SOCKET, SO_RCVBUF, CInt(clamping: receiving))
+        }
+    }
+
+    /// Hands messages to the kernel, which works through them before this returns.
+    func send(_ bytes: UnsafeRawBufferPointer) throws(NetlinkError) {
+        guard mnl_socket_sendto(handle, bytes.baseAddress, bytes.count) == bytes.count else {
+            throw NetlinkError(.send, code: errno, object: "\(bytes.count) bytes for \(name)")
+        }
+    }
+
+    /// Reads one datagram into the buffer.
+    ///
+    /// - Returns: its messages; nothing when it is not to wait and there is none.
+    /// - Throws: ``NetlinkError`` with `ENOBUFS` when messages were lost, `EAGAIN` when the kernel never answered.
+    func receive(
+        into buffer: UnsafeMutableRawBufferPointer, waiting: Bool
+    ) throws(NetlinkError) -> NetlinkMessages? {
+        while true {
+            let flags = waiting ? 0 : CInt(MSG_DONTWAIT)
+            let count = recv(descriptor, buffer.baseAddress, buffer.count, flags)
+            if count >= 0 { return NetlinkMessages(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+            let code = errno
+            if code == EINTR { continue }
+            if code == EAGAIN, !waiting { return nil }
+            throw NetlinkError(.receive, code: code, object: name)
+        }
+    }
+
+    @discardableResult
+    private func setOption(_ level: CInt, _ option: CInt, _ value: CInt) -> Bool {
+        var value = value
+        return setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<CInt>.size)) == 0
+    }
+}
+
+extension NetlinkSocket {
+    /// Sends one request and hands every message of the answer to the caller, to the end of the listing.
+    ///
+    /// - Throws: ``NetlinkError`` with operation `.dump`; `EINTR` when somebody changed what was being listed.
+    func dump(
+        _ request: borrowing MessageWriter, sequence: UInt32, object: String,
+        buffer: UnsafeMutableRawBufferPointer,
+        _ handle: (NetlinkMessage) throws(NetlinkError) -> Void
+    ) throws(NetlinkError) {
+        try send(request.bytes)
+        var wasInterrupted = false
+        while let messages = try receive(into: buffer, waiting: true) {
+            for message in messages where message.sequence == sequence {
+                wasInterrupted = wasInterrupted || message.flags & UInt16(NLM_F_DUMP_INTR) != 0
+                if let code = message.errorCode {
+                    if code != 0 { throw NetlinkError(.dump, code: code, object: object) }
+                    return
+                }
+                if message.type == UInt16(NLMSG_DONE) {
+                    if wasInterrupted { throw NetlinkError(.dump, code: EINTR, object: object) }
+                    return
+                }
+                try handle(message)
+                // A question about one object has an answer of one message, and no end mark.
+                if message.flags & UInt16(NLM_F_MULTI) == 0 { return }
+            }
+        }
+    }
+}

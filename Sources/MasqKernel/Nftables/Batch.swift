@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// The messages of one atomic transaction, between a begin and an end mark.
+struct Batch: ~Copyable {
+    private var writer: MessageWriter
+    private let firstSequence: UInt32
+    private(set) var lastSequence: UInt32
+    /// For each message the index of the change that it belongs to, to name the object that an error is about.
+    private var owners: [Int32] = []
+    private var changeCount: Int32 = 0
+    private var nextSetID: UInt32 = 1
+
+    /// The family of the table.
+    static let family = UInt8(NFPROTO_INET)
+
+    init(firstSequence: UInt32, generation: UInt32, for changes: [Change]) {
+        writer = MessageWriter(capacity: 4096 + changes.reduce(0) { $0 + $1.estimatedLength })
+        self.firstSequence = firstSequence
+        lastSequence = firstSequence
+        mark(NFNL_MSG_BATCH_BEGIN)
+        writer.attribute(Int(NFNL_BATCH_GENID.rawValue), bigEndian: generation)
+        writer.endMessage()
+    }
+
+    /// What is handed to the kernel.
+    var bytes: UnsafeRawBufferPointer { writer.bytes }
+
+    /// The index of the change that a message belongs to.
+    func owner(of sequence: UInt32) -> Int? {
+        let index = Int(sequence &- firstSequence &- 1)
+        return owners.indices.contains(index) ? Int(owners[index]) : nil
+    }
+
+    mutating func append(_ change: Change) {
+        switch change {
+        case .addTable(let flags):
+            begin(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, table: NFTA_TABLE_NAME)
+            writer.attribute(Int(NFTA_TABLE_FLAGS.rawValue), bigEndian: flags)
+        case .deleteTable:
+            begin(NFT_MSG_DELTABLE, table: NFTA_TABLE_NAME)
+        case .addObject(let object):
+            begin(NFT_MSG_NEWOBJ, flags: NLM_F_CREATE, table: NFTA_OBJ_TABLE)
+            append(object)
+            writer.nest(Int(NFTA_OBJ_DATA.rawValue)) { _ in }
+        case .deleteObject(let object):
+            begin(NFT_MSG_DELOBJ, table: NFTA_OBJ_TABLE)
+            append(object)
+        case .addSet(let name, let shape):
+            begin(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: NFTA_SET_TABLE)
+            append(name, shape)
+        case .deleteSet(let name):
+            begin(NFT_MSG_DELSET, table: NFTA_SET_TABLE)
+            writer.attribute(Int(NFTA_SET_NAME.rawValue), name)
+        case .addElements(let set, let elements):
+            append(elements, of: set, NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE)
+            changeCount += 1
+            return
+        case .deleteElements(let set, let elements):
+            append(elements, of: set, NFT_MSG_DELSETELEM, flags: 0)
+            changeCount += 1
+            return
+        case .addChain(let name, let base):
+            begin(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, table: NFTA_CHAIN_TABLE)
+            append(name, base)
+        case .setPolicy(let name, let base):
+            begin(NFT_MSG_NEWCHAIN, table: NFTA_CHAIN_TABLE)
+            writer.attribute(Int(NFTA_CHAIN_NAME.rawValue), name)
+            writer.attribute(Int(NFTA_CHAIN_POLICY.rawValue), bigEndian: base.policy)
+        case .flushChain(let name):
+            begin(NFT_MSG_DELRULE, table: NFTA_RULE_TABLE)
+            writer.attribute(Int(NFTA_RULE_CHAIN.rawValue), name)
+        case .addRule(let chain, let bytes):
+            begin(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, table: NFTA_RULE_TABLE)
+            writer.attribute(Int(NFTA_RULE_CHAIN.rawValue), chain)
+            writer.append(padding: bytes)
+        case .deleteChain(let name):
+            begin(NFT_MSG_DELCHAIN, table: NFTA_CHAIN_TABLE)
+            writer.attribute(Int(NFTA_CHAIN_NAME.rawValue), name)
+        }
+        writer.endMessage()
+        changeCount += 1
+    }
+
+    /// Writes the end mark.
+    mutating func finish() {
+        lastSequence &+= 1
+        mark(NFNL_MSG_BATCH_END)
+        writer.endMessage()
+    }
+
+    private mutating func mark(_ type: CInt) {
+        writer.beginMessage(type: UInt16(type), flags: UInt16(NLM_F_REQUEST), sequence: lastSequence)
+        writer.append(UInt8(AF_UNSPEC))
+        writer.append(UInt8(NFNETLINK_V0))
+        writer.append(UInt16(NFNL_SUBSYS_NFTABLES).bigEndian)
+    }
+
+    /// Begins a message about the own table; the table's name is the first attribute of each.
+    private mutating func begin(
+        _ type: nf_tables_msg_types, flags: CInt = 0, table: some RawRepresentable<UInt32>
+    ) {
+        lastSequence &+= 1
+        owners.append(changeCount)
+        writer.beginNftables(type, family: Self.family, flags: flags, sequence: lastSequence)
+        writer.attribute(Int(table.rawValue), Ruleset.tableName)
+    }
+
+    private mutating func append(_ object: Snapshot.StatefulObject) {
+        writer.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
+        writer.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.type)
+    }
+
+    private mutating func append(_ name: String, _ base: BaseChain?) {
+        writer.attribute(Int(NFTA_CHAIN_NAME.rawValue), name)
+        guard let base else { return }
+        writer.nest(Int(NFTA_CHAIN_HOOK.rawValue)) {
+            $0.attribute(Int(NFTA_HOOK_HOOKNUM.rawValue), bigEndian: base.hook)
+            $0.attribute(Int(NFTA_HOOK_PRIORITY.rawValue), bigEndian: UInt32(bitPattern: base.priority))
+        }
+        writer.attribute(Int(NFTA_CHAIN_POLICY.rawValue), bigEndian: base.policy)
+        writer.attribute(Int(NFTA_CHAIN_TYPE.rawValue), base.type)
+    }
+
+    private mutating func append(_ name: String, _ shape: Snapshot.SetShape) {
+        writer.attribute(Int(NFTA_SET_NAME.rawValue), name)
+        writer.attribute(Int(NFTA_SET_FLAGS.rawValue), bigEndian: shape.flags)
+        writer.attribute(Int(NFTA_SET_KEY_TYPE.rawValue), bigEndian: shape.keyType)
+        writer.attribute(Int(NFTA_SET_KEY_LEN.rawValue), bigEndian: shape.keyLength)
+        writer.attribute(Int(NFTA_SET_ID.rawValue), bigEndian: nextSetID)
+        nextSetID += 1
+        if shape.flags & UInt32(NFT_SET_MAP.rawValue) != 0 {
+            writer.attribute(Int(NFTA_SET_DATA_TYPE.rawValue), bigEndian: shape.dataType)
+            writer.attribute(Int(NFTA_SET_DATA_LEN.rawValue), bigEndian: 0)
+        }
+        if shape.keyType == Snapshot.SetShape.interfaceNameType {
+            // NFTNL_UDATA_SET_KEYBYTEORDER, 4 bytes, host order (1): nft prints "" for the names without it.
+            writer.attribute(Int(NFTA_SET_USERDATA.rawValue), [0, 4, 1, 0, 0, 0])
+        }
+    }
+}
+
+extension Batch {
+    /// Writes elements, in as many messages as the 64 KiB limit of an attribute makes necessary.
+    private mutating func append(
+        _ elements: Ruleset.Elements, of set: String, _ type: nf_tables_msg_types, flags: CInt
+    ) {
+        var list: Int?
+        func isFull(_ start: Int) -> Bool { writer.count - start > 65000 }
+
+        func beginList() -> Int {
+            begin(type, flags: flags, table: NFTA_SET_ELEM_LIST_TABLE)
+            writer.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), set)
+            return writer.beginNest(Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue))
+        }
+        func element(_ body: (inout MessageWriter) -> Void) {
+            if let start = list, isFull(start) {
+                writer.endNest(start)
+                writer.endMessage()
+                list = nil
+            }
+            if list == nil { list = beginList() }
+            writer.nest(Int(NFTA_LIST_ELEM.rawValue), body)
+        }
+
+        switch elements {
+        case .addresses(let ranges):
+            let family = ranges.family
+            for range in ranges.ranges {
+                element { $0.key(range.first, family) }
+                // An interval that reaches the highest address has no end.
+                guard range.last < family.maximum else { continue }
+                element {
+                    $0.key(range.last + 1, family)
+                    $0.attribute(
+                        Int(NFTA_SET_ELEM_FLAGS.rawValue), bigEndian: NFT_SET_ELEM_INTERVAL_END.rawValue)
+                }
+            }
+        case .interfaces(let names):
+            for name in names.sorted() { element { $0.key(interfaceNameKey(name)) } }
+        case .jumps(let jumps):
+            for (name, chain) in jumps.sorted(by: { $0.key < $1.key }) {
+                element {
+                    $0.key(interfaceNameKey(name))
+                    if type == NFT_MSG_NEWSETELEM { $0.jump(to: chain) }
+                }
+            }
+        }
+        if let start = list {
+            writer.endNest(start)
+            writer.endMessage()
+        }
+    }
+}
+
+extension MessageWriter {
+    fileprivate mutating func key(_ bytes: [UInt8]) {
+        nest(Int(NFTA_SET_ELEM_KEY.rawValue)) { $0.attribute(Int(NFTA_DATA_VALUE.rawValue), bytes) }
+    }
+
+    fileprivate mutating func key(_ address: UInt128, _ family: AddressFamily) {
+        let start = beginNest(Int(NFTA_SET_ELEM_KEY.rawValue))
+        append(UInt16(4 + family.byteCount))
+        append(UInt16(NFTA_DATA_VALUE.rawValue))
+        switch family {
+        case .ipv4: append(UInt32(truncatingIfNeeded: address).bigEndian)
+        case .ipv6: append(address.bigEndian)
+        }
+        endNest(start)
+    }
+
+    fileprivate mutating func jump(to chain: String) {
+        nest(Int(NFTA_SET_ELEM_DATA.rawValue)) {
+            $0.nest(Int(NFTA_DATA_VERDICT.rawValue)) {
+                $0.attribute(
+                    Int(NFTA_VERDICT_CODE.rawValue), bigEndian: UInt32(bitPattern: NFT_JUMP.rawValue))
+                $0.attribute(Int(NFTA_VERDICT_CHAIN.rawValue), chain)
+            }
+        }
+    }
+}
+
+extension Change {
+    /// Roughly how many bytes its messages take: exact for large sets, where growing a buffer would cost.
+    fileprivate var estimatedLength: Int {
+        switch self {
+        case .addElements(_, .addresses(let ranges)), .deleteElements(_, .addresses(let ranges)):
+            // Start: list element 4, key 4, value 4 + address; end: the same and 8 bytes of flags.
+            ranges.ranges.count * (32 + 2 * ranges.family.byteCount) * 129 / 128 + 256
+        case .addElements, .deleteElements: 1024
+        case .addRule(_, let bytes): bytes.count + 128
+        default: 256
+        }
+    }
+}

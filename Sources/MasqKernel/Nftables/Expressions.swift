@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// The sole owner of one libnftnl rule, on the way from or to its bytes.
+struct RuleObject: ~Copyable {
+    private let rule: OpaquePointer
+
+    init() {
+        guard let rule = nftnl_rule_alloc() else { fatalError("libnftnl is out of memory") }
+        self.rule = rule
+    }
+
+    deinit { nftnl_rule_free(rule) }
+
+    /// Reads the rule of a message of the kernel's; nothing where libnftnl does not understand it.
+    init?(parsing message: NetlinkMessage) {
+        self.init()
+        guard let header = message.bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self),
+            nftnl_rule_nlmsg_parse(header, rule) == 0
+        else { return nil }
+    }
+
+    /// The name of the chain that a rule of the kernel's is in.
+    var chain: String {
+        nftnl_rule_get_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue)).map { String(cString: $0) } ?? ""
+    }
+
+    /// Makes an expression, which the rule owns once `set` returned.
+    borrowing func add(_ name: String, _ set: (inout Expression) -> Void) {
+        guard let pointer = nftnl_expr_alloc(name) else { fatalError("libnftnl has no expression \(name)") }
+        var expression = Expression(pointer: pointer)
+        set(&expression)
+        nftnl_rule_add_expr(rule, pointer)
+    }
+
+    /// Sets the comment that listings show.
+    borrowing func setComment(_ comment: String) {
+        guard let buffer = nftnl_udata_buf_alloc(UInt32(NFT_USERDATA_MAXLEN)) else {
+            fatalError("libnftnl is out of memory")
+        }
+        defer { nftnl_udata_buf_free(buffer) }
+        nftnl_udata_put_strz(buffer, UInt8(NFTNL_UDATA_RULE_COMMENT.rawValue), comment)
+        nftnl_rule_set_data(
+            rule, UInt16(NFTNL_RULE_USERDATA.rawValue), nftnl_udata_buf_data(buffer),
+            nftnl_udata_buf_len(buffer))
+    }
+
+    /// The attributes that say what the rule does: not where it is and who holds it.
+    consuming func payload() -> Snapshot.RuleBytes {
+        for attribute in [
+            NFTNL_RULE_TABLE, NFTNL_RULE_CHAIN, NFTNL_RULE_HANDLE, NFTNL_RULE_POSITION, NFTNL_RULE_ID,
+        ] {
+            nftnl_rule_unset(rule, UInt16(attribute.rawValue))
+        }
+        return withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 16) { buffer in
+            // libmnl leaves the padding of attributes as it finds it, and bytes are what is compared.
+            buffer.initializeMemory(as: UInt8.self, repeating: 0)
+            guard let header = mnl_nlmsg_put_header(buffer.baseAddress) else { return [] }
+            nftnl_rule_nlmsg_build_payload(header, rule)
+            return Array(buffer[NetlinkMessage.headerLength..<Int(header.pointee.nlmsg_len)])
+        }
+    }
+}
+
+/// One expression of a rule, while its attributes are being set.
+struct Expression {
+    fileprivate let pointer: OpaquePointer
+
+    /// Sets a number; libnftnl knows how wide the attribute is.
+    mutating func set(_ attribute: Int, _ value: some BinaryInteger) {
+        nftnl_expr_set_u32(pointer, UInt16(attribute), UInt32(truncatingIfNeeded: value))
+    }
+
+    /// Sets a number of one byte.
+    mutating func set8(_ attribute: Int, _ value: UInt8) {
+        nftnl_expr_set_u8(pointer, UInt16(attribute), value)
+    }
+
+    /// Sets a name.
+    mutating func set(_ attribute: Int, _ name: String) {
+        nftnl_expr_set_str(pointer, UInt16(attribute), name)
+    }
+
+    /// Sets the bytes of a value to compare with or to load.
+    mutating func set(_ attribute: Int, bytes: [UInt8]) {
+        bytes.withUnsafeBytes {
+            _ = nftnl_expr_set(pointer, UInt16(attribute), $0.baseAddress, UInt32($0.count))
+        }
+    }
+}

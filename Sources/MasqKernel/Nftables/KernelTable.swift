@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// The table `inet masqd` in the kernel: looks at it, compares, and mends the difference.
+public struct KernelTable: ~Copyable {
+    private var connection: NftablesConnection
+    /// What the kernel had at a generation, so that an undisturbed table need not be listed again.
+    private var known: (snapshot: Snapshot, generation: UInt32)?
+    private var dialect = Dialect()
+
+    /// How often somebody else's commit may come between a look and a change before that counts as a failure.
+    private static let maximumAttempts = 20
+
+    /// Opens the connection in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) { connection = try NftablesConnection() }
+
+    /// What an earlier process left in the table for this one.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public mutating func memory() throws(NetlinkError) -> KernelMemory {
+        try retrying { (table) throws(NetlinkError) in try table.current().memory }
+    }
+
+    /// Makes the table equal to a ruleset, in one atomic batch; sends nothing where it is equal.
+    ///
+    /// - Returns: what had to be changed, by object.
+    /// - Throws: ``NetlinkError``; then nothing changed.
+    public mutating func apply(_ ruleset: Ruleset) throws(NetlinkError) -> [Change] {
+        let desired = Snapshot(lowering: ruleset)
+        return try retrying { (table) throws(NetlinkError) in try table.apply(desired) }
+    }
+
+    /// Deletes the table, if it is there.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public mutating func remove() throws(NetlinkError) {
+        _ = try retrying { (table) throws(NetlinkError) in try table.apply(Snapshot()) }
+    }
+
+    /// Whether the kernel writes rules in a way of its own, which masqd then takes for the reference.
+    public var answersDifferently: Bool { dialect.isForeign }
+
+    private mutating func apply(_ desired: Snapshot) throws(NetlinkError) -> [Change] {
+        let current = try current()
+        let generation = known?.generation ?? 0
+        let changes = Difference.changes(from: current, to: dialect.translating(desired))
+        guard !changes.isEmpty else { return [] }
+        // What follows must not be compared with a snapshot that a failure left half true.
+        known = nil
+        let next = try connection.commit(changes, generation: generation)
+        if changes.contains(where: { if case .addRule = $0 { true } else { false } }) {
+            let answered = try connection.rules()
+            if try connection.generation() == next {
+                dialect.learn(sent: desired.chains, answered: answered)
+            }
+        }
+        known = (dialect.translating(desired), next)
+        return changes
+    }
+
+    /// The table as it is: from memory where nobody committed anything since, else from a dump.
+    private mutating func current() throws(NetlinkError) -> Snapshot {
+        let generation = try connection.generation()
+        if let known, known.generation == generation { return known.snapshot }
+        known = try connection.snapshot()
+        return known?.snapshot ?? Snapshot()
+    }
+
+    private mutating func retrying<Result>(
+        _ body: (inout KernelTable) throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
+        for _ in 1..<Self.maximumAttempts {
+            do { return try body(&self) } catch  where error.isTransient { continue }
+        }
+        return try body(&self)
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+extension Snapshot {
+    /// What the kernel should have, in the kernel's own terms.
+    public init(lowering ruleset: Ruleset) {
+        self.init()
+        tableFlags = 0
+        objects = Set(ruleset.counters.map { .counter($0) })
+        for set in ruleset.sets {
+            sets[set.name] = SetState(shape: SetShape(of: set.elements), elements: set.elements)
+        }
+        for chain in ruleset.chains {
+            chains[chain.name] = ChainState(base: chain.base, rules: chain.rules.map { $0.lowered() })
+        }
+    }
+}
+
+extension Snapshot.SetShape {
+    // nft's own type numbers (enum datatypes in nftables' include/datatype.h): without them nft can't print a key.
+    static let ipv4AddressType: UInt32 = 7
+    static let ipv6AddressType: UInt32 = 8
+    static let interfaceNameType: UInt32 = 41
+
+    init(of elements: Ruleset.Elements) {
+        switch elements {
+        case .addresses(let ranges):
+            self.init(
+                flags: UInt32(NFT_SET_INTERVAL.rawValue),
+                keyType: ranges.family == .ipv4 ? Self.ipv4AddressType : Self.ipv6AddressType,
+                keyLength: UInt32(ranges.family.byteCount), dataType: 0)
+        case .interfaces:
+            self.init(flags: 0, keyType: Self.interfaceNameType, keyLength: UInt32(IFNAMSIZ), dataType: 0)
+        case .jumps:
+            self.init(
+                flags: UInt32(NFT_SET_MAP.rawValue), keyType: Self.interfaceNameType,
+                keyLength: UInt32(IFNAMSIZ), dataType: UInt32(NFT_DATA_VERDICT.rawValue))
+        }
+    }
+}
+
+// Every default that the kernel answers is written, so that a rule comes back byte for byte.
+
+extension Rule {
+    /// The rule as libnftnl's expressions, in bytes.
+    public func lowered() -> Snapshot.RuleBytes {
+        let rule = RuleObject()
+        for match in matches { match.lower(into: rule) }
+        if let counter {
+            // counter name "masquerade_1"
+            rule.add("objref") {
+                $0.set(NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER)
+                $0.set(NFTNL_EXPR_OBJREF_IMM_NAME, counter)
+            }
+        }
+        action.lower(into: rule)
+        rule.setComment(comment)
+        return rule.payload()
+    }
+}
+
+extension Rule.Match {
+    fileprivate func lower(into rule: borrowing RuleObject) {
+        switch self {
+        case .interface(let direction, .name(let name)):
+            // oifname "ppp0": the whole field of IFNAMSIZ bytes
+            rule.loadInterfaceName(direction)
+            rule.compare(interfaceNameKey(name))
+        case .interface(let direction, .prefix(let prefix)):
+            // oifname "ppp*": as many bytes as the prefix has
+            rule.loadInterfaceName(direction)
+            rule.compare(Array(prefix.utf8))
+        case .interfaceIn(let direction, let set):
+            // iifname @set
+            rule.loadInterfaceName(direction)
+            rule.lookUp(set)
+        case .address(let family, let side, let set):
+            rule.loadAddress(family, side)
+            rule.lookUp(set)
+        case .transport(let transport):
+            // meta l4proto tcp
+            rule.loadMeta(NFT_META_L4PROTO)
+            rule.compare([transport.rawValue])
+        case .sourceTranslated:
+            // ct status snat
+            rule.testConnection(NFT_CT_STATUS, bits: IPS_SRC_NAT.rawValue, areSet: true)
+        case .destinationTranslated:
+            // ct status dnat
+            rule.testConnection(NFT_CT_STATUS, bits: IPS_DST_NAT.rawValue, areSet: true)
+        case .unconfirmed:
+            // ct status & confirmed == 0
+            rule.testConnection(NFT_CT_STATUS, bits: IPS_CONFIRMED.rawValue, areSet: false)
+        case .replyDirection:
+            // ct direction reply
+            rule.loadConnection(NFT_CT_DIRECTION)
+            rule.compare([UInt8(IP_CT_DIR_REPLY.rawValue)])
+        case .state(let states):
+            // ct state established,related
+            rule.testConnection(NFT_CT_STATE, bits: states.rawValue, areSet: true)
+        case .leavesThroughIPsec:
+            // rt ipsec exists
+            rule.add("rt") {
+                $0.set(NFTNL_EXPR_RT_KEY, NFT_RT_XFRM.rawValue)
+                $0.set(NFTNL_EXPR_RT_DREG, NFT_REG_1.rawValue)
+            }
+            rule.compare([1])
+        case .cameThroughIPsec:
+            // meta ipsec exists
+            rule.loadMeta(NFT_META_SECPATH)
+            rule.compare([1])
+        case .sourceForeignToOutInterface:
+            // fib saddr . oif type != local
+            rule.add("fib") {
+                $0.set(NFTNL_EXPR_FIB_DREG, NFT_REG_1.rawValue)
+                $0.set(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE.rawValue)
+                $0.set(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_OIF.rawValue)
+            }
+            rule.compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
+        }
+    }
+}
+
+extension Rule.Action {
+    fileprivate func lower(into rule: borrowing RuleObject) {
+        switch self {
+        case .accept: rule.decide(NF_ACCEPT)
+        case .drop: rule.decide(NF_DROP)
+        case .jump(let chain): rule.decide(NFT_JUMP.rawValue, chain: chain)
+        case .dispatch(let direction, let map):
+            // oifname vmap @outward
+            rule.loadInterfaceName(direction)
+            rule.lookUp(map, into: NFT_REG_VERDICT)
+        case .masquerade(let options): options.lower(into: rule)
+        }
+    }
+}
+
+extension Rule.Masquerading {
+    fileprivate func lower(into rule: borrowing RuleObject) {
+        var flags: UInt32 = 0
+        switch random {
+        case .none: break
+        case .random: flags |= UInt32(NF_NAT_RANGE_PROTO_RANDOM)
+        case .fullyRandom: flags |= UInt32(NF_NAT_RANGE_PROTO_RANDOM_FULLY)
+        }
+        if persistent { flags |= UInt32(NF_NAT_RANGE_PERSISTENT) }
+        guard let ports else {
+            // masquerade random,persistent: a FLAGS of 0 is not answered, so it is not written
+            rule.add("masq") { if flags != 0 { $0.set(NFTNL_EXPR_MASQ_FLAGS, flags) } }
+            return
+        }
+        // masquerade to :1024-65535: each port in a register of its own
+        flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED)
+        rule.load(bytes(of: ports.lowerBound.bigEndian), into: NFT_REG_1)
+        rule.load(bytes(of: ports.upperBound.bigEndian), into: NFT_REG_2)
+        rule.add("masq") {
+            $0.set(NFTNL_EXPR_MASQ_FLAGS, flags)
+            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MIN, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MAX, NFT_REG_2.rawValue)
+        }
+    }
+}
+
+// The words that rules are made of. Register 1 is the only one needed, but for a range of ports.
+extension RuleObject {
+    borrowing func loadMeta(_ key: nft_meta_keys) {
+        add("meta") {
+            $0.set(NFTNL_EXPR_META_KEY, key.rawValue)
+            $0.set(NFTNL_EXPR_META_DREG, NFT_REG_1.rawValue)
+        }
+    }
+
+    borrowing func loadInterfaceName(_ direction: Rule.Direction) {
+        loadMeta(direction == .input ? NFT_META_IIFNAME : NFT_META_OIFNAME)
+    }
+
+    borrowing func loadConnection(_ key: nft_ct_keys) {
+        add("ct") {
+            $0.set(NFTNL_EXPR_CT_KEY, key.rawValue)
+            $0.set(NFTNL_EXPR_CT_DREG, NFT_REG_1.rawValue)
+        }
+    }
+
+    /// `ip saddr`: in the family inet the protocol comes first, `meta nfproto ipv4`.
+    borrowing func loadAddress(_ family: AddressFamily, _ side: Rule.AddressSide) {
+        loadMeta(NFT_META_NFPROTO)
+        compare([family.rawValue])
+        // struct iphdr and struct ipv6hdr: the source at 12 or 8, the destination behind it.
+        let source = family == .ipv4 ? 12 : 8
+        add("payload") {
+            $0.set(NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, side == .source ? source : source + family.byteCount)
+            $0.set(NFTNL_EXPR_PAYLOAD_LEN, family.byteCount)
+        }
+    }
+
+    borrowing func compare(_ value: [UInt8], _ operation: nft_cmp_ops = NFT_CMP_EQ) {
+        add("cmp") {
+            $0.set(NFTNL_EXPR_CMP_SREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_CMP_OP, operation.rawValue)
+            $0.set(NFTNL_EXPR_CMP_DATA, bytes: value)
+        }
+    }
+
+    /// Any of the bits is set in a property of the connection, or none is.
+    borrowing func testConnection(_ key: nft_ct_keys, bits: UInt32, areSet: Bool) {
+        loadConnection(key)
+        add("bitwise") {
+            $0.set(NFTNL_EXPR_BITWISE_SREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_BITWISE_DREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_BITWISE_LEN, 4)
+            // NFT_BITWISE_BOOL, which newer headers call NFT_BITWISE_MASK_XOR
+            $0.set(NFTNL_EXPR_BITWISE_OP, 0)
+            $0.set(NFTNL_EXPR_BITWISE_MASK, bytes: bytes(of: bits))
+            $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: bytes(of: UInt32(0)))
+        }
+        compare(bytes(of: UInt32(0)), areSet ? NFT_CMP_NEQ : NFT_CMP_EQ)
+    }
+
+    borrowing func lookUp(_ set: String, into register: nft_registers? = nil) {
+        add("lookup") {
+            $0.set(NFTNL_EXPR_LOOKUP_SET, set)
+            $0.set(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1.rawValue)
+            if let register { $0.set(NFTNL_EXPR_LOOKUP_DREG, register.rawValue) }
+            $0.set(NFTNL_EXPR_LOOKUP_FLAGS, 0)
+        }
+    }
+
+    borrowing func load(_ value: [UInt8], into register: nft_registers) {
+        add("immediate") {
+            $0.set(NFTNL_EXPR_IMM_DREG, register.rawValue)
+            $0.set(NFTNL_EXPR_IMM_DATA, bytes: value)
+        }
+    }
+
+    borrowing func decide(_ verdict: some BinaryInteger, chain: String? = nil) {
+        add("immediate") {
+            $0.set(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT.rawValue)
+            $0.set(NFTNL_EXPR_IMM_VERDICT, UInt32(truncatingIfNeeded: verdict))
+            if let chain { $0.set(NFTNL_EXPR_IMM_CHAIN, chain) }
+        }
+    }
+}
+
+/// An interface's name as the kernel compares it: padded with NULs to IFNAMSIZ.
+func interfaceNameKey(_ name: String) -> [UInt8] {
+    let bytes = Array(name.utf8.prefix(Int(IFNAMSIZ) - 1))
+    return bytes + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - bytes.count)
+}
+
+private func bytes(of value: some BitwiseCopyable) -> [UInt8] {
+    withUnsafeBytes(of: value) { Array($0) }
+}

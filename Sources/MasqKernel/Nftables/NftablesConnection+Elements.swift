@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+extension NftablesConnection {
+    /// Reads the elements of a set of a kind that masqd makes; nothing for any other kind.
+    mutating func elements(
+        of set: String, _ shape: Snapshot.SetShape
+    ) throws(NetlinkError) -> Ruleset.Elements? {
+        switch shape {
+        case .init(of: .addresses(.init(family: .ipv4))): .addresses(try ranges(of: set, .ipv4))
+        case .init(of: .addresses(.init(family: .ipv6))): .addresses(try ranges(of: set, .ipv6))
+        case .init(of: .interfaces([])): .interfaces(Set(try jumps(of: set).keys))
+        case .init(of: .jumps([:])): .jumps(try jumps(of: set))
+        default: nil
+        }
+    }
+
+    private mutating func ranges(of set: String, _ family: AddressFamily) throws(NetlinkError)
+        -> AddressRanges
+    {
+        var boundaries = IntervalBoundaries(family: family)
+        try eachElement(of: set) { attributes in
+            var key: UInt128?
+            var isEnd = false
+            for attribute in attributes {
+                switch UInt32(attribute.type) {
+                case NFTA_SET_ELEM_KEY.rawValue:
+                    key = attribute.nested.first { $0.type == UInt16(NFTA_DATA_VALUE.rawValue) }?.address
+                case NFTA_SET_ELEM_FLAGS.rawValue:
+                    isEnd = attribute.bigEndian32 & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
+                default: break
+                }
+            }
+            if let key { boundaries.append(key, isEnd: isEnd) }
+        }
+        return boundaries.ranges()
+    }
+
+    /// Interface names and the chains that they lead to; a name that leads elsewhere has a chain no chain is called.
+    private mutating func jumps(of set: String) throws(NetlinkError) -> [String: String] {
+        var jumps: [String: String] = [:]
+        try eachElement(of: set) { attributes in
+            var name = ""
+            var chain = ""
+            for attribute in attributes {
+                switch UInt32(attribute.type) {
+                case NFTA_SET_ELEM_KEY.rawValue:
+                    name = attribute.nested.first { _ in true }?.string ?? ""
+                case NFTA_SET_ELEM_DATA.rawValue:
+                    chain = attribute.nested.first { _ in true }.map(Self.jumpTarget) ?? ""
+                default: break
+                }
+            }
+            jumps[name] = chain
+        }
+        return jumps
+    }
+
+    private static func jumpTarget(of verdict: Attribute) -> String {
+        var chain = ""
+        var isJump = false
+        for attribute in verdict.nested {
+            switch UInt32(attribute.type) {
+            case NFTA_VERDICT_CODE.rawValue:
+                isJump = Int32(bitPattern: attribute.bigEndian32) == NFT_JUMP.rawValue
+            case NFTA_VERDICT_CHAIN.rawValue: chain = attribute.string
+            default: break
+            }
+        }
+        return isJump ? chain : ""
+    }
+
+    private mutating func eachElement(
+        of set: String, _ handle: (Attributes) -> Void
+    ) throws(NetlinkError) {
+        try list(
+            NFT_MSG_GETSETELEM, table: NFTA_SET_ELEM_LIST_TABLE, "elements of set \(set)", set: set
+        ) { attributes in
+            for attribute in attributes
+            where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
+                for element in attribute.nested { handle(element.nested) }
+            }
+        }
+    }
+}
+
+extension Attribute {
+    /// An address in network order, as a number.
+    fileprivate var address: UInt128? {
+        switch bytes.count {
+        case 4: UInt128(UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)))
+        case 16: UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self))
+        default: nil
+        }
+    }
+}
+
+/// The starts and ends that an interval set is made of, on their way to being ranges.
+struct IntervalBoundaries {
+    private let family: AddressFamily
+    /// An end comes before a start at the same address.
+    private var boundaries: [(address: UInt128, isStart: Bool)] = []
+
+    init(family: AddressFamily) { self.family = family }
+
+    mutating func append(_ address: UInt128, isEnd: Bool) { boundaries.append((address, !isEnd)) }
+
+    /// Pairs each start with what comes next: its end, another start where nft left the end out, or nothing.
+    consuming func ranges() -> AddressRanges {
+        // The kernel lists in descending order (since 6.x in ascending too): turning that round saves the sort.
+        if let first = boundaries.first, let last = boundaries.last, first.address > last.address {
+            boundaries.reverse()
+        }
+        let isSorted = zip(boundaries, boundaries.dropFirst())
+            .allSatisfy { ($0.address, $0.isStart ? 1 : 0) <= ($1.address, $1.isStart ? 1 : 0) }
+        if !isSorted {
+            boundaries.sort { ($0.address, $0.isStart ? 1 : 0) < ($1.address, $1.isStart ? 1 : 0) }
+        }
+        var ranges: [AddressRange] = []
+        ranges.reserveCapacity(boundaries.count / 2 + 1)
+        for (index, boundary) in boundaries.enumerated() where boundary.isStart {
+            let next = index + 1 < boundaries.count ? boundaries[index + 1].address - 1 : family.maximum
+            ranges.append(AddressRange(first: boundary.address, last: max(next, boundary.address)))
+        }
+        return AddressRanges(family: family, merging: ranges)
+    }
+}

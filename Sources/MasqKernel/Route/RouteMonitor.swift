@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+
+/// The socket on which rtnetlink says that something about links, addresses, routes or forwarding changed.
+///
+/// A notification is a bell: what it says is not believed, since one of its siblings may have been lost.
+public struct RouteMonitor: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    /// What rang since the last look.
+    public struct Bells: OptionSet, Sendable {
+        /// The bits.
+        public let rawValue: UInt8
+
+        /// Makes a set of bells.
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        /// A link or an address came, went or changed.
+        public static let links = Bells(rawValue: 1)
+        /// A default route came or went.
+        public static let routes = Bells(rawValue: 2)
+        /// A forwarding switch was set.
+        public static let forwarding = Bells(rawValue: 4)
+        /// All of them: messages were lost, so anything may have changed.
+        public static let all: Bells = [.links, .routes, .forwarding]
+    }
+
+    /// Joins the groups in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        let socket = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink events")
+        // A router that reads its routes from BGP gets them by the thousand.
+        socket.reserve(receiving: 4 << 20)
+        for group in [
+            RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+        ] {
+            try socket.join(group: group.rawValue)
+        }
+        self.socket = socket
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The descriptor that becomes readable when a bell rings.
+    public var descriptor: CInt { socket.descriptor }
+
+    /// Reads everything that is waiting, and never waits itself.
+    ///
+    /// - Throws: ``NetlinkError`` when the socket is of no use any more.
+    public func drain() throws(NetlinkError) -> Bells {
+        var bells: Bells = []
+        while true {
+            do {
+                guard let messages = try socket.receive(into: buffer, waiting: false) else { return bells }
+                for message in messages { bells.formUnion(bell(of: message)) }
+            } catch  where error.code == ENOBUFS {
+                bells = .all
+            }
+        }
+    }
+
+    private func bell(of message: NetlinkMessage) -> Bells {
+        switch Int(message.type) {
+        case RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR: return .links
+        case RTM_NEWROUTE, RTM_DELROUTE:
+            // struct rtmsg in linux/rtnetlink.h: the destination's prefix length is its second byte.
+            return message.payload.count > 1 && message.payload[1] == 0 ? .routes : []
+        case RTM_NEWNETCONF, RTM_DELNETCONF: return .forwarding
+        default: return []
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+
+/// Waits for several descriptors at once; nothing wakes it but they.
+public struct EventLoop: ~Copyable {
+    private let epoll: Descriptor
+
+    /// Makes a loop that waits for nothing yet.
+    ///
+    /// - Throws: ``SystemError``.
+    public init() throws(SystemError) {
+        epoll = try Descriptor(epoll_create1(CInt(EPOLL_CLOEXEC)), "create", "an epoll instance")
+    }
+
+    /// Watches a descriptor for being readable; the tag is what ``wait()`` returns.
+    ///
+    /// - Throws: ``SystemError``.
+    public func watch(_ descriptor: CInt, tag: UInt32) throws(SystemError) {
+        var event = epoll_event(events: EPOLLIN.rawValue, data: epoll_data(u32: tag))
+        guard epoll_ctl(epoll.number, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
+            throw SystemError("watch", "descriptor \(descriptor)")
+        }
+    }
+
+    /// Waits until something is readable.
+    ///
+    /// - Returns: the tags of what is, at least one.
+    /// - Throws: ``SystemError``.
+    public func wait() throws(SystemError) -> [UInt32] {
+        let limit = 16
+        while true {
+            var events = [epoll_event](repeating: epoll_event(), count: limit)
+            let count = epoll_wait(epoll.number, &events, CInt(limit), -1)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("wait for", "events") }
+            return events.prefix(Int(count)).map(\.data.u32)
+        }
+    }
+}
+
+/// Signals as something to read, in place of something that interrupts.
+public struct SignalSource: ~Copyable {
+    private let source: Descriptor
+
+    /// Blocks the signals and opens a descriptor for them.
+    ///
+    /// - Throws: ``SystemError``.
+    public init(_ signals: [CInt]) throws(SystemError) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        guard sigprocmask(SIG_BLOCK, &set, nil) == 0 else { throw SystemError("block", "signals") }
+        let flags = CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK)
+        source = try Descriptor(signalfd(-1, &set, flags), "create", "a signalfd")
+    }
+
+    /// The descriptor that becomes readable when a signal came.
+    public var descriptor: CInt { source.number }
+
+    /// Takes one signal, or nothing when there is none.
+    public func next() -> CInt? {
+        var info = signalfd_siginfo()
+        let size = MemoryLayout<signalfd_siginfo>.size
+        return read(source.number, &info, size) == size ? CInt(info.ssi_signo) : nil
+    }
+}
+
+/// A timer as something to read.
+public struct TimerSource: ~Copyable {
+    private let source: Descriptor
+
+    /// Makes a timer that is not running.
+    ///
+    /// - Throws: ``SystemError``.
+    public init() throws(SystemError) {
+        let flags = CInt(TFD_CLOEXEC) | CInt(TFD_NONBLOCK)
+        source = try Descriptor(timerfd_create(CLOCK_MONOTONIC, flags), "create", "a timerfd")
+    }
+
+    /// The descriptor that becomes readable when the time is over.
+    public var descriptor: CInt { source.number }
+
+    /// Starts it anew.
+    public func start(milliseconds: Int, repeating: Bool = false) {
+        let time = timespec(tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000)
+        var setting = itimerspec(it_interval: repeating ? time : timespec(), it_value: time)
+        timerfd_settime(source.number, 0, &setting, nil)
+    }
+
+    /// Takes note that the time is over.
+    public func acknowledge() {
+        var expirations: UInt64 = 0
+        _ = read(source.number, &expirations, MemoryLayout<UInt64>.size)
+    }
+}

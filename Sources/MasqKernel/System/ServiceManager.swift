@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+
+/// The service manager that started the process and wants to hear how it is; silent where there is none.
+///
+/// The protocol is one datagram of `KEY=value` lines, described in sd_notify(3) and promised to stay as it is there;
+/// libsystemd would cost more memory than the rest of the daemon.
+public struct ServiceManager: ~Copyable {
+    private let path: String
+    private let socket: CInt
+    /// How often the watchdog wants to be fed, in milliseconds: half of `$WATCHDOG_USEC`.
+    public let watchdogIntervalMilliseconds: Int?
+
+    /// Reads `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
+    public init() {
+        path = getenv("NOTIFY_SOCKET").map { String(cString: $0) } ?? ""
+        let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
+        socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
+        let isMeant = getenv("WATCHDOG_PID").map { atoi($0) == getpid() } ?? true
+        let microseconds = getenv("WATCHDOG_USEC").map { atoll($0) } ?? 0
+        watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? Int(microseconds / 2000) : nil
+    }
+
+    deinit { if socket >= 0 { close(socket) } }
+
+    /// The rules are in the kernel, or what was asked for is done.
+    public func ready(status: String) { send("READY=1\n\(Self.line(status))") }
+
+    /// A reload begins; ``ready(status:)`` ends it.
+    public func reloading() {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        // systemd compares it with its own clock to tell this reload from an earlier one.
+        send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
+    }
+
+    /// What a status display shows.
+    public func status(_ text: String) { send(Self.line(text)) }
+
+    /// The process is about to end.
+    public func stopping() { send("STOPPING=1") }
+
+    /// The process is alive.
+    public func feedWatchdog() { send("WATCHDOG=1") }
+
+    private static func line(_ status: String) -> String {
+        "STATUS=" + String(status.map { $0.isNewline ? " " : $0 })
+    }
+
+    /// A manager that does not listen is no reason to stop routing, so failures are ignored.
+    private func send(_ message: String) {
+        guard socket >= 0 else { return }
+        withUnixAddress(path) { address, length in
+            var message = message
+            message.withUTF8 {
+                _ = sendto(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL), address, length)
+            }
+        }
+    }
+}
+
+/// Makes the address of a unix socket; a path that begins with `@` is in the abstract name space.
+func withUnixAddress<Result>(
+    _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+) -> Result {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let name = Array(path.utf8.prefix(MemoryLayout.size(ofValue: address.sun_path) - 1))
+    withUnsafeMutableBytes(of: &address.sun_path) { bytes in
+        bytes.copyBytes(from: name)
+        if name.first == UInt8(ascii: "@") { bytes[0] = 0 }
+    }
+    let length = MemoryLayout<sa_family_t>.size + name.count + (path.hasPrefix("@") ? 0 : 1)
+    return withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(length)) }
+    }
+}

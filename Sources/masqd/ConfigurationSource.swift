@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import MasqKernel
+
+extension Arguments.Source {
+    /// Reads the configuration.
+    ///
+    /// - Returns: the configuration, absent where a diagnostic is an error, and all diagnostics.
+    func read() -> Configuration.Reading {
+        switch self {
+        case .commandLine(let outInterfaces, let sources):
+            return Configuration.read(outInterfaces: outInterfaces, sources: sources)
+        case .file(let path):
+            do {
+                return try ConfigurationFile.read(path) { Configuration.read($0, from: path) }
+            } catch {
+                return Configuration.Reading(unreadable: path, reason: "\(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import MasqCore
+import MasqKernel
+
+/// The loop: turns what wakes it into events, and does what the reconciler decides.
+///
+/// It holds no policy, and no state but its descriptors.
+struct Daemon: ~Copyable {
+    private let source: Arguments.Source
+    private let log: Log
+    private let manager = ServiceManager()
+
+    private let loop: EventLoop
+    private let signals: SignalSource
+    private let retryTimer: TimerSource
+    private let watchdogTimer: TimerSource
+    private let lock: NamespaceLock
+    private let monitor: RouteMonitor
+    private var routes: RouteConnection
+    private var table: KernelTable
+    private var reconciler = Reconciler()
+    private var hasReportedDialect = false
+
+    /// What can wake the loop.
+    private enum Waker: UInt32, CaseIterable {
+        case signals, retryTimer, watchdogTimer, lock, monitor
+    }
+
+    /// Opens everything that the loop waits for, in the order in which it can fail.
+    init(_ source: Arguments.Source, _ log: Log) throws {
+        let signals = try SignalSource([SIGHUP, SIGTERM, SIGINT, SIGUSR1])
+        let loop = try EventLoop()
+        let retryTimer = try TimerSource()
+        let watchdogTimer = try TimerSource()
+        let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
+        let lock = try NamespaceLock(fallbackDirectory: directory)
+        // Before the first dump: what changes during it rings the bell.
+        let monitor = try RouteMonitor()
+        let routes = try RouteConnection()
+        let table = try KernelTable()
+
+        self.source = source
+        self.log = log
+        self.signals = signals
+        self.loop = loop
+        self.retryTimer = retryTimer
+        self.watchdogTimer = watchdogTimer
+        self.lock = lock
+        self.monitor = monitor
+        self.routes = routes
+        self.table = table
+    }
+
+    /// Serves until a signal ends the process.
+    mutating func run() throws {
+        try watchAll()
+        try begin()
+        while true {
+            for tag in try loop.wait() {
+                guard let waker = Waker(rawValue: tag) else { continue }
+                try wake(waker)
+            }
+        }
+    }
+
+    private func watchAll() throws(SystemError) {
+        try loop.watch(signals.descriptor, tag: Waker.signals.rawValue)
+        try loop.watch(retryTimer.descriptor, tag: Waker.retryTimer.rawValue)
+        try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
+        try loop.watch(monitor.descriptor, tag: Waker.monitor.rawValue)
+        if let stranger = lock.stranger {
+            log(
+                .warning,
+                "pid \(stranger) of another user holds the address of masqd; a locked file decides instead")
+        } else {
+            try loop.watch(lock.descriptor, tag: Waker.lock.rawValue)
+        }
+    }
+
+    private mutating func begin() throws {
+        log(.info, "masqd \(version) starts")
+        let reading = source.read()
+        reading.diagnostics.forEach { log($0) }
+        guard let configuration = reading.configuration else {
+            finish(.configuration)
+        }
+        if let interval = manager.watchdogIntervalMilliseconds {
+            watchdogTimer.start(milliseconds: interval, repeating: true)
+        }
+        handle(.memoryFound(try table.memory()))
+        handle(.forwardingRead(try Forwarding.read()))
+        handle(.linksDumped(try routes.links()))
+        handle(.configurationLoaded(configuration))
+        returnMemory()
+    }
+
+    private mutating func wake(_ waker: Waker) throws {
+        switch waker {
+        case .signals: while let signal = signals.next() { try receive(signal) }
+        case .retryTimer:
+            retryTimer.acknowledge()
+            handle(.retryTimerFired)
+        case .watchdogTimer:
+            watchdogTimer.acknowledge()
+            manager.feedWatchdog()
+        case .lock: lock.dismissVisitors()
+        case .monitor: try ring(try monitor.drain())
+        }
+    }
+
+    private mutating func ring(_ bells: RouteMonitor.Bells) throws {
+        if bells.contains(.forwarding) { handle(.forwardingRead(try Forwarding.read())) }
+        if bells.contains(.links) {
+            handle(.linksDumped(try routes.links()))
+        } else if bells.contains(.routes) {
+            handle(.touched)
+        }
+    }
+
+    private mutating func receive(_ signal: CInt) throws {
+        switch signal {
+        case SIGHUP: try reload()
+        case SIGUSR1: handle(.handOverRequested)
+        default:
+            manager.stopping()
+            handle(.forwardingRead(try Forwarding.read()))
+            handle(.stopRequested)
+        }
+    }
+
+    private mutating func reload() throws {
+        manager.reloading()
+        let reading = source.read()
+        reading.diagnostics.forEach { log($0) }
+        if let configuration = reading.configuration {
+            handle(.forwardingRead(try Forwarding.read()))
+            handle(.configurationLoaded(configuration))
+        } else {
+            let errors = reading.diagnostics.filter { $0.severity == .error }
+            let more = errors.count > 1 ? " (and \(errors.count - 1) more)" : ""
+            log(.error, "the configuration is refused: keeping the previous rules")
+            handle(.configurationRefused(reason: (errors.first.map { "\($0)" } ?? "") + more))
+        }
+        returnMemory()
+    }
+}
+
+// What the reconciler decided is done here, and what comes of it is told to it.
+extension Daemon {
+    private mutating func handle(_ event: Event) {
+        for action in reconciler.handle(event) { perform(action) }
+    }
+
+    private mutating func perform(_ action: Action) {
+        switch action {
+        case .commit(let ruleset):
+            do {
+                handle(.committed(changes: try table.apply(ruleset).count))
+                reportDialect()
+            } catch {
+                handle(.commitFailed(error.commitFailure))
+            }
+        case .removeTable:
+            do {
+                try table.remove()
+            } catch {
+                log(.error, "\(error): the rules stay in force")
+                finish(.system)
+            }
+        case .setForwarding(let family, let isOn):
+            do {
+                try Forwarding.set(family, isOn)
+            } catch {
+                log(.error, "\(error): nothing is forwarded until it is \(isOn ? 1 : 0)")
+            }
+        case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
+        case .log(let severity, let message): log(severity, message)
+        case .notifyReady(let status): manager.ready(status: status)
+        case .notifyStatus(let status): manager.status(status)
+        case .exit(let status): finish(status)
+        }
+    }
+
+    private mutating func reportDialect() {
+        guard table.answersDifferently, !hasReportedDialect else { return }
+        hasReportedDialect = true
+        log(.info, "this kernel writes some rules in a way of its own; that is the reference from now on")
+    }
+}
