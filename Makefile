@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The menu: `make` prints it. What needs more than five lines is a script in scripts/.
+
+PREFIX ?= /usr/local
+sysconfdir ?= /etc
+unitdir ?= $(PREFIX)/lib/systemd/system
+DESTDIR ?=
+export PREFIX sysconfdir unitdir DESTDIR
+
+MASQD := .build/release/masqd
+
+.PHONY: menu deps build demo test golden format check layers sanitize unit-test install uninstall clean
+
+menu:  ## this list
+	@echo "masqd, the gateway daemon. make ..."
+	@sed -nE 's/^([a-z-]+):[^#]*## +(.*)/    \1\t\2/p' Makefile | expand -t 16
+
+deps:  ## install the Debian packages that building and testing need, if any is missing
+	@scripts/install-deps.sh build run
+
+build: deps  ## the daemon, optimised, as .build/release/masqd
+	swift build -c release --static-swift-stdlib --product masqd
+
+demo: build  ## see it work: a LAN, a gateway and an outside, in namespaces of their own
+	scripts/demo.sh $(MASQD)
+
+test: deps  ## all tests, as root or not; the machine's own network is never touched
+	scripts/test.sh
+
+golden:  ## write the expected files of the golden cases again; review the diff
+	MASQD_REGENERATE_GOLDEN=1 scripts/test.sh --filter Golden
+
+format:  ## format the sources in place
+	swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+check:  ## format, layers, golden rulesets, the unit, shell scripts: seconds, nothing is built
+	@scripts/check.sh
+
+layers:  ## who imports whom
+	scripts/check-layers.sh
+
+sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
+	scripts/sanitize.sh
+
+unit-test: build  ## the unit under real systemd, Debian 12's and 13's, in containers (root)
+	scripts/unit-test.sh $(MASQD)
+
+install:  ## daemon, unit, configuration (never overwritten), documents: PREFIX, sysconfdir, unitdir, DESTDIR
+	@scripts/install.sh $(MASQD)
+
+uninstall:  ## stop it and remove all of that but the configuration
+	@scripts/uninstall.sh
+
+clean:  ## remove what was built
+	rm -rf .build .build-*

@@ -1,0 +1,201 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Runs in the guest (scripts/unit-test.sh boots it): masqd.service was enabled before the boot. The cases follow each
+# other, as the life of one machine. A failed claim is printed with what was seen, and the next case goes on.
+set -uo pipefail
+
+passed=0 failed=0
+# claim SENTENCE COMMAND...: the command has to succeed.
+claim() {
+    local sentence=$1 seen
+    shift
+    if seen=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        echo "  ok: $sentence"
+    else
+        failed=$((failed + 1))
+        printf '  NOT OK: %s\n      %s\n' "$sentence" "$*"
+        [ -z "$seen" ] || echo "      | ${seen//$'\n'/$'\n      | '}"
+        # What the daemon and systemd said lately.
+        journalctl -u masqd -n 8 --no-pager -o cat | sed 's/^/      journal: /'
+    fi
+}
+
+# equal EXPECTED SEEN; contains TEXT PATTERN, where the pattern is extended and may span no lines.
+equal() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); false; }; }
+differ() { [ "$1" != "$2" ] || { echo "both are: $1"; false; }; }
+contains() { grep -qE -- "$2" <<<"$1" || { echo "$1"; false; }; }
+fails() { ! "$@"; }
+# eventually SECONDS COMMAND...: asks again until it is so.
+eventually() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || { "$@"; return; }
+        sleep 0.05
+    done
+}
+
+property() { systemctl show -P "$1" masqd.service; }
+journal() { journalctl -u masqd --no-pager -o cat; }
+pid() { property MainPID; }
+restarts_exceed() { [ "$(property NRestarts)" -gt "$1" ]; }
+is_running() { [ "$(property ActiveState)/$(property SubState)" = active/running ] && [ "$(pid)" != 0 ]; }
+is_another_process() { is_running && [ "$(pid)" != "$1" ]; }
+is_older_than() { is_running && [ $(($(cut -d. -f1 /proc/uptime) * 1000000 - $(property ExecMainStartTimestampMonotonic))) -gt "$1" ]; }
+table_handle() { nft -a list table inet masqd | sed -n 's/^table inet masqd.*# handle //p'; }
+# The whole of it, without what traffic changes.
+rules() { nft list table inet masqd | sed 's/packets [0-9]* bytes [0-9]*//'; }
+sources() { nft list set inet masqd masquerade_1_source; }
+table_is_there() { nft list table inet masqd >/dev/null; }
+forwarding() { cat /proc/sys/net/ipv4/ip_forward; }
+capabilities() { sed -n "s/^$1:\t*//p" "/proc/$(pid)/status"; }
+configure() { printf '[[masquerade]]\nout_interface = "ppp0"\nsource = ["%s"]\n' "$1" >/etc/masqd.toml; }
+
+case_boot() {
+    claim "the unit is enabled" systemctl is-enabled masqd
+    claim "masqd is running after the boot" systemctl is-active masqd
+    claim "its rules are in the kernel, after nftables.service flushed the ruleset" table_is_there
+    claim "that was no luck" contains " $(property After) " ' nftables\.service '
+    claim "it also comes after sysctl.d" contains " $(property After) " ' systemd-sysctl\.service '
+    claim "the foreign table is there too" nft list table ip foreign
+    claim "forwarding is on, though sysctl.d said otherwise" equal 1 "$(forwarding)"
+    claim "the network waits for it" test "$(property ActiveEnterTimestampMonotonic)" -le \
+        "$(systemctl show -P ActiveEnterTimestampMonotonic network-pre.target)"
+    claim "no ordering cycle was broken" fails journalctl -b -q --grep 'ordering cycle' --output cat
+    claim "it says what is in force" contains "$(systemctl status --no-pager masqd)" 'Status: "in force: '
+    claim "systemd has nothing to complain about in the unit" \
+        equal "" "$(journalctl -b -q _PID=1 --no-pager -o cat | grep 'masqd.service:[0-9]')"
+}
+
+case_confinement() {
+    local kind
+    claim "it is not root" differ 0 "$(awk '/^Uid:/ { print $2 }' "/proc/$(pid)/status")"
+    for kind in CapInh CapPrm CapEff CapBnd CapAmb; do
+        claim "CAP_NET_ADMIN is all it has ($kind)" equal 0000000000001000 "$(capabilities $kind)"
+    done
+    claim "it can't gain privileges" equal 1 "$(capabilities NoNewPrivs)"
+    claim "its system calls are filtered" equal 2 "$(capabilities Seccomp)"
+    claim "systemd calls its exposure 1.5 at most" systemd-analyze security --no-pager --threshold=15 masqd.service
+    systemd-analyze security --no-pager masqd.service | sed -n 's/^.*Overall/  Overall/p'
+}
+
+case_reload() {
+    local handle main turn
+    handle=$(table_handle) main=$(pid)
+    # Whoever waits for `systemctl reload` may rely on the new rules: no waiting here.
+    for turn in 1 2 3 4 5 6 7 8 9 10; do
+        configure 10.$turn.0.0/16
+        claim "reload $turn succeeds" systemctl reload masqd
+        claim "reload $turn ends when the new network is in force" contains "$(sources)" "10\.$turn\.0\.0/16"
+    done
+    claim "the table is the same one" equal "$handle" "$(table_handle)"
+    claim "the process is the same one" equal "$main" "$(pid)"
+}
+
+case_bad_reload() {
+    local before status
+    before=$(rules)
+    configure 192.168.0.0/33
+    claim "reload fails with a bad file" fails systemctl reload masqd
+    claim "masqd goes on" is_running
+    claim "the rules are as before" equal "$before" "$(rules)"
+    status=$(systemctl status --no-pager -n 0 masqd)
+    claim "status says which rules are in force" contains "$status" 'Status: "in force: '
+    claim "status says file, line and column" contains "$status" '/etc/masqd\.toml:3:[0-9]+: error: '
+    claim "the journal does too" contains "$(journal)" '/etc/masqd\.toml:3:[0-9]+: error: '
+    configure 10.10.0.0/16
+    claim "reload succeeds with a good one" systemctl reload masqd
+    claim "status forgets the error" fails contains "$(systemctl status --no-pager -n 0 masqd)" 'error:'
+}
+
+case_restart() {
+    local handle before main
+    handle=$(table_handle) before=$(rules) main=$(pid)
+    nft monitor >/tmp/monitor &
+    claim "restart succeeds" systemctl restart masqd
+    claim "the process is another one" is_another_process "$main"
+    claim "the table is the same one" equal "$handle" "$(table_handle)"
+    claim "the rules are the same" equal "$before" "$(rules)"
+    kill $!
+    claim "nothing was taken out of the kernel in between" fails grep -E 'inet masqd' /tmp/monitor
+    claim "forwarding stays on" equal 1 "$(forwarding)"
+}
+
+case_killed() {
+    local handle before main restarts
+    handle=$(table_handle) before=$(rules) main=$(pid) restarts=$(property NRestarts)
+    kill -KILL "$main"
+    claim "the rules outlive kill -9" equal "$before" "$(rules)"
+    claim "systemd starts it again" eventually 10 restarts_exceed "$restarts"
+    claim "it is up again" eventually 10 is_another_process "$main"
+    claim "it adopted the table" equal "$handle" "$(table_handle)"
+    claim "there is one copy of each rule" equal "$before" "$(rules)"
+}
+
+case_watchdog() {
+    local before main restarts
+    before=$(rules)
+    claim "the unit has a watchdog" contains "$(property WatchdogUSec)" '[1-9]'
+    # A shorter one for the rest of this case.
+    mkdir -p /run/systemd/system/masqd.service.d
+    printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/masqd.service.d/watchdog.conf
+    systemctl daemon-reload
+    systemctl restart masqd
+    main=$(pid) restarts=$(property NRestarts)
+    claim "it feeds the watchdog while it is well" eventually 10 is_older_than 5000000
+    claim "no restart was needed for that" equal "$restarts/$main" "$(property NRestarts)/$(pid)"
+    kill -STOP "$main"
+    claim "a hung masqd is started again" eventually 15 restarts_exceed "$restarts"
+    claim "it is up again" eventually 10 is_another_process "$main"
+    claim "it was the watchdog" contains "$(journal)" 'Watchdog timeout'
+    claim "the rules are the same" equal "$before" "$(rules)"
+    rm -r /run/systemd/system/masqd.service.d
+    systemctl daemon-reload
+}
+
+case_bad_restart() {
+    local before
+    before=$(rules)
+    configure 192.168.0.0/33
+    claim "restart fails with a bad file" fails systemctl restart masqd
+    claim "the rules are left as they were" equal "$before" "$(rules)"
+    configure 10.10.0.0/16
+    claim "start succeeds with a good one" systemctl start masqd
+    claim "there is one copy of each rule" equal "$before" "$(rules)"
+}
+
+case_stop() {
+    local foreign
+    foreign=$(nft -s list table ip foreign)
+    claim "stop succeeds" systemctl stop masqd
+    claim "the table is gone" fails table_is_there
+    claim "forwarding is as it was before masqd" equal 0 "$(forwarding)"
+    claim "the foreign table is as it was" equal "$foreign" "$(nft -s list table ip foreign)"
+    claim "systemd calls that a success" equal inactive/success "$(property ActiveState)/$(property Result)"
+}
+
+case_bad_start() {
+    configure 192.168.0.0/33
+    claim "start fails with a bad file" fails systemctl start masqd
+    claim "its status is EX_CONFIG" equal 78 "$(property ExecMainStatus)"
+    # RestartSec is a second: one that is to come would be waiting now.
+    claim "it is not started in a loop" equal failed/failed/0 \
+        "$(property ActiveState)/$(property SubState)/$(property NRestarts)"
+    claim "nothing is in the kernel" fails table_is_there
+    rm /etc/masqd.toml
+    claim "start fails without a file" fails systemctl start masqd
+    claim "the journal names the file" contains "$(journal | tail -n 5)" '/etc/masqd\.toml'
+    claim "it is not started in a loop either" equal failed/failed "$(property ActiveState)/$(property SubState)"
+    configure 10.10.0.0/16
+    claim "start succeeds with a good one" systemctl start masqd
+    claim "the rules are in the kernel" table_is_there
+}
+
+cases=(boot confinement reload bad_reload restart killed watchdog bad_restart stop bad_start)
+for name in "${cases[@]}"; do
+    echo "$name"
+    "case_$name"
+done
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# test.sh [ARGUMENT...]: builds the tests and runs them in a private network namespace; arguments go to `swift test`.
+# TEST_BUILD_FLAGS: for both (a sanitizer, another scratch path). TEST_LIMIT: seconds until a hung run is killed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+read -ra flags <<<"${TEST_BUILD_FLAGS:-}"
+# After a crash Swift's backtracer can hang for minutes.
+export SWIFT_BACKTRACE=enable=no
+
+swift build --build-tests "${flags[@]}"
+# The namespace has no way out, and needs none: everything is built.
+exec timeout -k 10 "${TEST_LIMIT:-900}" scripts/private-network.sh \
+    swift test --skip-build --disable-xctest "${flags[@]}" "$@" </dev/null
