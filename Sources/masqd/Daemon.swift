@@ -15,9 +15,11 @@ struct Daemon: ~Copyable {
     private let loop: EventLoop
     private let signals: SignalSource
     private let retryTimer: TimerSource
+    private let calmTimer: TimerSource
     private let watchdogTimer: TimerSource
     private let lock: NamespaceLock
-    private let monitor: RouteMonitor
+    private let routeMonitor: RouteMonitor
+    private let tableMonitor: NftablesMonitor
     private var routes: RouteConnection
     private var table: KernelTable
     private var reconciler = Reconciler()
@@ -25,7 +27,7 @@ struct Daemon: ~Copyable {
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
-        case signals, retryTimer, watchdogTimer, lock, monitor
+        case signals, retryTimer, calmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -33,11 +35,13 @@ struct Daemon: ~Copyable {
         let signals = try SignalSource([SIGHUP, SIGTERM, SIGINT, SIGUSR1])
         let loop = try EventLoop()
         let retryTimer = try TimerSource()
+        let calmTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
         // Before the first dump: what changes during it rings the bell.
-        let monitor = try RouteMonitor()
+        let routeMonitor = try RouteMonitor()
+        let tableMonitor = try NftablesMonitor()
         let routes = try RouteConnection()
         let table = try KernelTable()
 
@@ -46,9 +50,11 @@ struct Daemon: ~Copyable {
         self.signals = signals
         self.loop = loop
         self.retryTimer = retryTimer
+        self.calmTimer = calmTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
-        self.monitor = monitor
+        self.routeMonitor = routeMonitor
+        self.tableMonitor = tableMonitor
         self.routes = routes
         self.table = table
     }
@@ -68,8 +74,10 @@ struct Daemon: ~Copyable {
     private func watchAll() throws(SystemError) {
         try loop.watch(signals.descriptor, tag: Waker.signals.rawValue)
         try loop.watch(retryTimer.descriptor, tag: Waker.retryTimer.rawValue)
+        try loop.watch(calmTimer.descriptor, tag: Waker.calmTimer.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
-        try loop.watch(monitor.descriptor, tag: Waker.monitor.rawValue)
+        try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
+        try loop.watch(tableMonitor.descriptor, tag: Waker.tableMonitor.rawValue)
         if let stranger = lock.stranger {
             log(
                 .warning,
@@ -102,11 +110,15 @@ struct Daemon: ~Copyable {
         case .retryTimer:
             retryTimer.acknowledge()
             handle(.retryTimerFired)
+        case .calmTimer:
+            calmTimer.acknowledge()
+            handle(.calmTimerFired)
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
         case .lock: lock.dismissVisitors()
-        case .monitor: try ring(try monitor.drain())
+        case .routeMonitor: try ring(try routeMonitor.drain())
+        case .tableMonitor: try hear(try tableMonitor.drain(ownPort: table.portID))
         }
     }
 
@@ -115,6 +127,15 @@ struct Daemon: ~Copyable {
         if bells.contains(.links) {
             handle(.linksDumped(try routes.links()))
         } else if bells.contains(.routes) {
+            handle(.touched)
+        }
+    }
+
+    private mutating func hear(_ activity: NftablesMonitor.Activity) throws {
+        if let touch = activity.ownTable {
+            let culprit = ProcessName.describe(process: touch.process, name: touch.processName)
+            handle(.tableTouched(ForeignTouch(deletesTable: touch.deletesTable, culprit: culprit)))
+        } else if activity.isIncomplete {
             handle(.touched)
         }
     }
@@ -156,11 +177,12 @@ extension Daemon {
     private mutating func perform(_ action: Action) {
         switch action {
         case .commit(let ruleset):
+            commit(ruleset)
+        case .inspect(let ruleset):
             do {
-                handle(.committed(changes: try table.apply(ruleset).count))
-                reportDialect()
+                handle(.inspected(changes: try table.differences(from: ruleset)))
             } catch {
-                handle(.commitFailed(error.commitFailure))
+                log(.error, "\(error): can't tell whether the rules are as they should be")
             }
         case .removeTable:
             do {
@@ -176,11 +198,37 @@ extension Daemon {
                 log(.error, "\(error): nothing is forwarded until it is \(isOn ? 1 : 0)")
             }
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
+        case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
         case .log(let severity, let message): log(severity, message)
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)
         case .exit(let status): finish(status)
         }
+    }
+
+    /// Commits without listening to its own echo, and looks again if somebody else committed meanwhile.
+    private mutating func commit(_ ruleset: Ruleset) {
+        tableMonitor.pause()
+        let outcome: Event
+        do {
+            let start = ContinuousClock.now
+            let changes = try table.apply(ruleset)
+            let elapsed = start.duration(to: .now).components
+            let microseconds = Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
+            outcome = .committed(changes: changes.count, microseconds: microseconds)
+        } catch {
+            outcome = .commitFailed(error.commitFailure)
+        }
+        var wasDisturbed = false
+        do {
+            try tableMonitor.resume()
+            if case .committed = outcome { wasDisturbed = try !table.isUndisturbed() }
+        } catch {
+            log(.error, "\(error): changes that others make may go unnoticed")
+        }
+        handle(outcome)
+        reportDialect()
+        if wasDisturbed { retryTimer.start(milliseconds: 1) }
     }
 
     private mutating func reportDialect() {

@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var gateway = Gateway()
     /// `[forward]`.
     public var forward = Forward()
+    /// `[reconcile]`.
+    public var reconcile = Reconcile()
     /// Every `[[masquerade]]`, in the file's order; never empty.
     public var masquerades: [Masquerade]
 
@@ -62,6 +64,25 @@ public struct Configuration: Equatable, Sendable {
 
         /// Makes the section with its defaults.
         public init() {}
+    }
+
+    /// `[reconcile]`: what happens when somebody else changes masqd's table.
+    public struct Reconcile: Equatable, Sendable {
+        /// `mode`.
+        public var mode = Mode.repair
+
+        /// Makes the section with its defaults.
+        public init() {}
+
+        /// What to do about a foreign change.
+        public enum Mode: String, CaseIterable, Sendable {
+            /// Mend it at once, and say who it was.
+            case `repair`
+            /// Say who it was.
+            case report
+            /// Nothing.
+            case off
+        }
     }
 
     /// A verdict that the configuration can name.

@@ -61,6 +61,8 @@ struct ConfigurationReader {
                 for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
             case "forward":
                 for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
+            case "reconcile":
+                for table in singleTable(entry) { readReconcile(table, into: &configuration.reconcile) }
             case "masquerade":
                 hasMasquerade = true
                 blocks = repeatedTables(entry).map { masqueradeBlock($0) }
@@ -98,6 +100,15 @@ struct ConfigurationReader {
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
             default: reportUnknown(entry, in: .forward)
+            }
+        }
+    }
+
+    private mutating func readReconcile(_ table: TomlValue, into reconcile: inout Configuration.Reconcile) {
+        for entry in table.entries {
+            switch entry.key {
+            case "mode": reconcile.mode = choice(entry) ?? reconcile.mode
+            default: reportUnknown(entry, in: .reconcile)
             }
         }
     }
@@ -167,13 +178,14 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, forward
+        case gateway, masquerade, forward, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .forward: ["policy", "unsolicited"]
+            case .reconcile: ["mode"]
             }
         }
 

@@ -14,16 +14,36 @@ public enum Event: Equatable, Sendable {
     case forwardingRead([AddressFamily: Bool])
     /// A default route came or went, or something else happened that says nothing about itself.
     case touched
+    /// Somebody else committed something to the own table.
+    case tableTouched(ForeignTouch)
     /// The kernel has the ruleset of the last `commit`; so many objects were not as they should be.
-    case committed(changes: Int)
+    case committed(changes: Int, microseconds: Int = 0)
+    /// The answer to `inspect`: so many objects are not as they should be.
+    case inspected(changes: Int)
     /// Nothing of the last `commit` took effect.
     case commitFailed(CommitFailure)
     /// The timer of `startRetryTimer` fired.
     case retryTimerFired
+    /// The timer of `startCalmTimer` fired.
+    case calmTimerFired
     /// SIGTERM or SIGINT.
     case stopRequested
     /// SIGUSR1.
     case handOverRequested
+}
+
+/// What somebody else did to the own table.
+public struct ForeignTouch: Equatable, Sendable {
+    /// Whether the table itself went.
+    public var deletesTable: Bool
+    /// Who it was, for people: `nft (pid 4711, unit nftables.service)`.
+    public var culprit: String
+
+    /// Makes a touch.
+    public init(deletesTable: Bool, culprit: String) {
+        self.deletesTable = deletesTable
+        self.culprit = culprit
+    }
 }
 
 /// Why a commit did not take effect.
@@ -54,12 +74,16 @@ public struct CommitFailure: Equatable, Sendable {
 public enum Action: Equatable, Sendable {
     /// Make the kernel's table equal to this, then answer with `committed` or `commitFailed`.
     case commit(Ruleset)
+    /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
+    case inspect(Ruleset)
     /// Delete the table.
     case removeTable
     /// Set a family's forwarding switch.
     case setForwarding(AddressFamily, Bool)
     /// Send `retryTimerFired` after this time.
     case startRetryTimer(milliseconds: Int)
+    /// Send `calmTimerFired` after this time.
+    case startCalmTimer(milliseconds: Int)
     /// Say something.
     case log(Severity, String)
     /// Tell the service manager that what was asked for is done, and what is in force.

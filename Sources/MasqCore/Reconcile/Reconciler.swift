@@ -19,6 +19,7 @@ public struct Reconciler: Sendable {
     private var lastFailure: String?
     private var refusal: String?
     private var backoff = minimumBackoff
+    private var defence = Defence()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
     private var isStopping = false
@@ -40,18 +41,25 @@ public struct Reconciler: Sendable {
             return []
         case .linksDumped(let new):
             links = new
-            return commit()
+            return look()
         case .forwardingRead(let new):
             let warnings = observe(new)
             return warnings + switchOn()
         case .touched:
-            return commit()
-        case .committed(let changes):
-            return committed(changes)
+            return look()
+        case .tableTouched(let touch):
+            return touched(touch)
+        case .committed(let changes, let microseconds):
+            return committed(changes, microseconds: microseconds)
+        case .inspected(let changes):
+            return inspected(changes)
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
+            defence.isWaiting = false
             return commit()
+        case .calmTimerFired:
+            return defence.windowEnded()
         case .stopRequested:
             return stop()
         case .handOverRequested:
@@ -105,31 +113,56 @@ extension Reconciler {
         return commit()
     }
 
-    /// Compare and mend: the kernel is looked at even where nothing should have changed.
     private func commit() -> [Action] {
         guard let configuration else { return [] }
         return [.commit(.desired(configuration, memory: memory))]
     }
 
-    private mutating func committed(_ changes: Int) -> [Action] {
+    /// Compare and mend as far as the configuration wants it, even where nothing should have changed.
+    private mutating func look() -> [Action] {
+        guard let configuration, !defence.isWaiting else { return news() }
+        // What was never in force is not somebody else's change.
+        if applied == nil { return commit() }
+        switch configuration.reconcile.mode {
+        case .repair: return commit()
+        case .report: return news() + [.inspect(.desired(configuration, memory: memory))]
+        case .off: return news()
+        }
+    }
+
+    private mutating func touched(_ touch: ForeignTouch) -> [Action] {
+        guard configuration?.reconcile.mode != .off else { return [] }
+        defence.touch = touch
+        if configuration?.reconcile.mode == .repair, let delay = defence.delayMilliseconds {
+            guard !defence.isWaiting else { return [] }
+            defence.isWaiting = true
+            return [.startRetryTimer(milliseconds: delay)]
+        }
+        return look()
+    }
+
+    private mutating func inspected(_ changes: Int) -> [Action] {
+        defer { defence.touch = nil }
+        return changes == 0 ? [] : defence.reported(changes)
+    }
+
+    private mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
         guard let configuration else { return [] }
         var actions: [Action] = []
         let ruleset = Ruleset.desired(configuration, memory: memory)
         if changes > 0, applied == ruleset {
-            actions.append(
-                .log(.warning, "table inet \(Ruleset.tableName) had been changed: \(changes) objects mended"))
+            actions += defence.repaired(changes, microseconds: microseconds)
         } else if lastFailure != nil {
             actions.append(.log(.notice, "the rules are in force again"))
         }
+        defence.touch = nil
         applied = ruleset
         lastFailure = nil
         backoff = Self.minimumBackoff
         actions += switchOn()
 
-        let uplinks = UplinkStatus(configuration, links)
-        let news = uplinks.changes(since: reported)
-        actions += news.map { .log(.notice, $0) }
-        reported = uplinks
+        let news = news()
+        actions += news
         if owesReady {
             owesReady = false
             actions.append(.notifyReady(status: status))
@@ -137,6 +170,15 @@ extension Reconciler {
             actions.append(.notifyStatus(status))
         }
         return actions
+    }
+
+    /// What changed for the user since he was last told.
+    private mutating func news() -> [Action] {
+        guard let configuration else { return [] }
+        let uplinks = UplinkStatus(configuration, links)
+        let news = uplinks.changes(since: reported)
+        reported = uplinks
+        return news.map { .log(.notice, $0) }
     }
 
     private mutating func failed(_ failure: CommitFailure) -> [Action] {

@@ -49,6 +49,9 @@ struct NetlinkSocket: ~Copyable {
         }
     }
 
+    /// Leaves a multicast group; what is waiting to be read stays.
+    func leave(group: UInt32) { setOption(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, CInt(group)) }
+
     /// Makes room for bytes that the kernel has not taken yet, or that were not read yet.
     ///
     /// The variant that ignores `net.core.wmem_max` and `rmem_max` needs CAP_NET_ADMIN outside of a user namespace.

@@ -35,11 +35,30 @@ public struct KernelTable: ~Copyable {
         return try retrying { (table) throws(NetlinkError) in try table.apply(desired) }
     }
 
+    /// Counts the objects that are not as a ruleset has them; changes nothing.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public mutating func differences(from ruleset: Ruleset) throws(NetlinkError) -> Int {
+        let desired = dialect.translating(Snapshot(lowering: ruleset))
+        let current = try retrying { (table) throws(NetlinkError) in try table.current() }
+        return Difference.changes(from: current, to: desired).count
+    }
+
     /// Deletes the table, if it is there.
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func remove() throws(NetlinkError) {
         _ = try retrying { (table) throws(NetlinkError) in try table.apply(Snapshot()) }
+    }
+
+    /// The port ID by which the kernel names masqd's own commits in events.
+    public var portID: UInt32 { connection.socket.portID }
+
+    /// Whether nobody committed anything since masqd last looked.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public mutating func isUndisturbed() throws(NetlinkError) -> Bool {
+        try connection.generation() == known?.generation
     }
 
     /// Whether the kernel writes rules in a way of its own, which masqd then takes for the reference.

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// What masqd knows about others who change its table, so that two programs never fight at full speed.
+///
+/// Repairs are immediate, up to a number in each window of time. Whoever goes beyond it is mended after a delay that
+/// grows from window to window, until a window passes in peace.
+struct Defence: Sendable {
+    /// So many repairs in one window are immediate.
+    static let immediateRepairs = 20
+    /// How long a window is, in milliseconds, while repairs are immediate.
+    static let windowMilliseconds = 1000
+
+    /// The touch that the next repair, or report, is about.
+    var touch: ForeignTouch?
+    /// A repair waits for its delay to be over.
+    var isWaiting = false
+    private var repairsInWindow = 0
+    private var hasWindow = false
+    /// How many windows in a row saw a fight.
+    private var fights = 0
+    private var lastReport: String?
+
+    /// How long the next repair has to wait; nothing where it is immediate.
+    var delayMilliseconds: Int? {
+        if fights == 0, repairsInWindow < Self.immediateRepairs { return nil }
+        return min(Reconciler.minimumBackoff << min(fights, 16), Reconciler.maximumBackoff)
+    }
+
+    /// Takes note of a repair and says who made it necessary.
+    mutating func repaired(_ changes: Int, microseconds: Int) -> [Action] {
+        repairsInWindow += 1
+        let time = "\(microseconds / 1000).\(microseconds / 100 % 10) ms"
+        let objects = changes == 1 ? "1 object" : "\(changes) objects"
+        var actions: [Action] = [.log(.warning, "\(claim): restored in \(time) (\(objects))")]
+        if fights == 0, repairsInWindow == Self.immediateRepairs {
+            actions.append(
+                .log(
+                    .warning,
+                    """
+                    table inet \(Ruleset.tableName) was restored \(repairsInWindow) times within a second: two \
+                    programs fight over it, and from now on each repair waits longer
+                    """))
+        }
+        if !hasWindow { actions.append(openWindow()) }
+        return actions
+    }
+
+    /// A window is over: with a fight in it the next one begins, and delays grow; in peace they end.
+    mutating func windowEnded() -> [Action] {
+        hasWindow = false
+        let wasFight = fights > 0 ? repairsInWindow > 0 : repairsInWindow >= Self.immediateRepairs
+        repairsInWindow = 0
+        if wasFight {
+            fights += 1
+            return [openWindow()]
+        }
+        defer { fights = 0 }
+        return fights == 0
+            ? [] : [.log(.notice, "nobody fights over table inet \(Ruleset.tableName) any more")]
+    }
+
+    /// Long enough for one more repair to show that the fight goes on.
+    private mutating func openWindow() -> Action {
+        hasWindow = true
+        return .startCalmTimer(milliseconds: max(Self.windowMilliseconds, 2 * (delayMilliseconds ?? 0)))
+    }
+
+    /// Says what somebody changed, once for each change; it stays as it is.
+    mutating func reported(_ changes: Int) -> [Action] {
+        let line = "\(claim): left as it is, as [reconcile] mode asks (objects that differ: \(changes))"
+        guard line != lastReport else { return [] }
+        lastReport = line
+        return [.log(.warning, line)]
+    }
+
+    private var claim: String {
+        let table = "table inet \(Ruleset.tableName)"
+        guard let touch else { return "somebody changed \(table)" }
+        return "\(touch.culprit) \(touch.deletesTable ? "deleted" : "changed") \(table)"
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// The socket on which nf_tables says that somebody committed something.
+///
+/// A notification is a bell, except that it alone says who did it.
+public struct NftablesMonitor: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    /// What others committed since the last look.
+    public struct Activity: Equatable, Sendable {
+        /// Who touched the own table last, and how; absent where nobody did.
+        public var ownTable: Touch?
+        /// Whether a table of somebody else's changed.
+        public var touchesOthers = false
+        /// Whether the kernel reports that the leak guard dropped something.
+        public var raisesAlarm = false
+        /// Messages were lost: anything may have changed.
+        public var isIncomplete = false
+    }
+
+    /// One transaction that touched the own table.
+    public struct Touch: Equatable, Sendable {
+        /// Whether the table itself went.
+        public var deletesTable: Bool
+        /// The process that committed, as the kernel names it (`NFTA_GEN_PROC_PID`); 0 where it is not known.
+        public var process: UInt32
+        /// The first 15 bytes of the process's name (`NFTA_GEN_PROC_NAME`).
+        public var processName: String
+    }
+
+    /// Joins the group in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        let socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables events")
+        // A flush of a large ruleset is one message an object; what does not fit is found by a dump.
+        socket.reserve(receiving: 4 << 20)
+        try socket.join(group: UInt32(NFNLGRP_NFTABLES.rawValue))
+        self.socket = socket
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The descriptor that becomes readable when somebody committed.
+    public var descriptor: CInt { socket.descriptor }
+
+    /// Stops listening while masqd itself commits.
+    ///
+    /// The kernel would otherwise make a message of every element, and of a large set more than any buffer holds. What
+    /// others commit meanwhile shows in the generation number.
+    public func pause() { socket.leave(group: UInt32(NFNLGRP_NFTABLES.rawValue)) }
+
+    /// Listens again.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public func resume() throws(NetlinkError) {
+        try socket.join(group: UInt32(NFNLGRP_NFTABLES.rawValue))
+    }
+
+    /// Reads everything that is waiting, and never waits itself.
+    ///
+    /// - Parameter ownPort: the port ID of the socket that masqd commits by.
+    /// - Throws: ``NetlinkError`` when the socket is of no use any more.
+    public func drain(ownPort: UInt32) throws(NetlinkError) -> Activity {
+        var activity = Activity()
+        var pending: Touch?
+        while true {
+            do {
+                guard let messages = try socket.receive(into: buffer, waiting: false) else { return activity }
+                for message in messages where message.portID != ownPort {
+                    Self.read(message, into: &activity, &pending)
+                }
+            } catch  where error.code == ENOBUFS {
+                activity.isIncomplete = true
+            }
+        }
+    }
+
+    /// A transaction's changes come first, and then its NEWGEN, which names the process.
+    private static func read(
+        _ message: NetlinkMessage, into activity: inout Activity, _ pending: inout Touch?
+    ) {
+        guard let type = message.nftablesType, let family = message.payload.first else { return }
+        let attributes = message.attributes(after: 4)
+        if type == NFT_MSG_NEWGEN {
+            guard var touch = pending else { return }
+            for attribute in attributes {
+                switch UInt32(attribute.type) {
+                case NFTA_GEN_PROC_PID.rawValue: touch.process = attribute.bigEndian32
+                case NFTA_GEN_PROC_NAME.rawValue: touch.processName = attribute.string
+                default: break
+                }
+            }
+            activity.ownTable = touch
+            pending = nil
+            return
+        }
+        // The table's name is the first attribute of every kind of object.
+        let table = attributes.first { $0.type == 1 }?.string
+        guard table == Ruleset.tableName else {
+            activity.touchesOthers = true
+            return
+        }
+        if message.portID == 0, type == NFT_MSG_NEWOBJ {
+            // nft_obj_notify() out of the packet path: a quota is used up. Its family is the packet's.
+            activity.raisesAlarm = true
+        } else if family == Batch.family {
+            let deletesTable = pending?.deletesTable ?? false || type == NFT_MSG_DELTABLE
+            pending = Touch(deletesTable: deletesTable, process: 0, processName: "")
+            activity.ownTable = pending
+        } else {
+            activity.touchesOthers = true
+        }
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+
+/// Who a process is, for people who want to know which program changed their ruleset.
+public enum ProcessName {
+    /// `nft (pid 4711, unit nftables.service)`; the unit only as long as the process lives.
+    ///
+    /// - Parameter name: the kernel's name for it, used as it is.
+    public static func describe(process: UInt32, name: String) -> String {
+        guard process != 0 else { return "somebody" }
+        let unit = unit(of: process).map { ", unit \($0)" } ?? ""
+        return "\(printable(name.isEmpty ? "a process" : name)) (pid \(process)\(unit))"
+    }
+
+    /// The systemd unit that a process's cgroup belongs to: the last component that ends like one.
+    private static func unit(of process: UInt32) -> String? {
+        guard let file = fopen("/proc/\(process)/cgroup", "re") else { return nil }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 4096)
+        var unit: String?
+        while fgets(&line, CInt(line.count), file) != nil {
+            let bytes = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
+            let components = String(decoding: bytes, as: UTF8.self).split(separator: "/")
+            let found = components.last { $0.hasSuffix(".service") || $0.hasSuffix(".scope") }
+            unit = unit ?? found.map { printable(String($0)) }
+        }
+        return unit
+    }
+
+    /// Names are chosen by whoever runs the process: nothing in them may reach a terminal as a command.
+    private static func printable(_ name: String) -> String {
+        String(String.UnicodeScalarView(name.unicodeScalars.map { (" "..."~").contains($0) ? $0 : "?" }))
+    }
+}
