@@ -14,7 +14,7 @@ let package = Package(
         // C and C++, seen by one Swift target each.
         .target(
             name: "CNetfilter",
-            linkerSettings: [.linkedLibrary("mnl"), .linkedLibrary("nftnl")]
+            linkerSettings: ["mnl", "nftnl", "netfilter_conntrack"].map { .linkedLibrary($0) }
         ),
         .target(
             name: "CToml",

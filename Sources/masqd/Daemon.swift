@@ -16,18 +16,21 @@ struct Daemon: ~Copyable {
     private let signals: SignalSource
     private let retryTimer: TimerSource
     private let calmTimer: TimerSource
+    private let alarmTimer: TimerSource
     private let watchdogTimer: TimerSource
     private let lock: NamespaceLock
     private let routeMonitor: RouteMonitor
     private let tableMonitor: NftablesMonitor
     private var routes: RouteConnection
     private var table: KernelTable
+    private var connections: ConnectionRepair
     private var reconciler = Reconciler()
     private var hasReportedDialect = false
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
-        case signals, retryTimer, calmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
+        case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
+        case connections
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -36,6 +39,7 @@ struct Daemon: ~Copyable {
         let loop = try EventLoop()
         let retryTimer = try TimerSource()
         let calmTimer = try TimerSource()
+        let alarmTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
@@ -44,6 +48,7 @@ struct Daemon: ~Copyable {
         let tableMonitor = try NftablesMonitor()
         let routes = try RouteConnection()
         let table = try KernelTable()
+        let connections = try ConnectionRepair()
 
         self.source = source
         self.log = log
@@ -51,12 +56,14 @@ struct Daemon: ~Copyable {
         self.loop = loop
         self.retryTimer = retryTimer
         self.calmTimer = calmTimer
+        self.alarmTimer = alarmTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
         self.tableMonitor = tableMonitor
         self.routes = routes
         self.table = table
+        self.connections = connections
     }
 
     /// Serves until a signal ends the process.
@@ -75,6 +82,8 @@ struct Daemon: ~Copyable {
         try loop.watch(signals.descriptor, tag: Waker.signals.rawValue)
         try loop.watch(retryTimer.descriptor, tag: Waker.retryTimer.rawValue)
         try loop.watch(calmTimer.descriptor, tag: Waker.calmTimer.rawValue)
+        try loop.watch(alarmTimer.descriptor, tag: Waker.alarmTimer.rawValue)
+        try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
         try loop.watch(tableMonitor.descriptor, tag: Waker.tableMonitor.rawValue)
@@ -113,6 +122,10 @@ struct Daemon: ~Copyable {
         case .calmTimer:
             calmTimer.acknowledge()
             handle(.calmTimerFired)
+        case .alarmTimer:
+            alarmTimer.acknowledge()
+            handle(.alarmTimerFired)
+        case .connections: examineConnections()
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
@@ -138,6 +151,7 @@ struct Daemon: ~Copyable {
         } else if activity.isIncomplete {
             handle(.touched)
         }
+        if activity.raisesAlarm { handle(.leakSeen) }
     }
 
     private mutating func receive(_ signal: CInt) throws {
@@ -178,6 +192,19 @@ extension Daemon {
         switch action {
         case .commit(let ruleset):
             commit(ruleset)
+        case .repairConnections:
+            guard let judge = reconciler.flowJudge else { return }
+            do {
+                try connections.begin(judge)
+            } catch {
+                log(.error, "\(error): stale connections can't be found")
+            }
+        case .rearmLeakAlarm:
+            do {
+                try table.rearmLeakAlarm()
+            } catch {
+                log(.warning, "\(error): leaks are dropped, but not mended")
+            }
         case .inspect(let ruleset):
             do {
                 handle(.inspected(changes: try table.differences(from: ruleset)))
@@ -199,6 +226,7 @@ extension Daemon {
             }
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
+        case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
         case .log(let severity, let message): log(severity, message)
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)
@@ -229,6 +257,15 @@ extension Daemon {
         handle(outcome)
         reportDialect()
         if wasDisturbed { retryTimer.start(milliseconds: 1) }
+    }
+
+    private mutating func examineConnections() {
+        do {
+            guard let result = try connections.step() else { return }
+            handle(.connectionsRepaired(deleted: result.deleted, example: result.example))
+        } catch {
+            log(.error, "\(error): stale connections can't be found")
+        }
     }
 
     private mutating func reportDialect() {

@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var gateway = Gateway()
     /// `[forward]`.
     public var forward = Forward()
+    /// `[conntrack]`.
+    public var conntrack = Conntrack()
     /// `[reconcile]`.
     public var reconcile = Reconcile()
     /// Every `[[masquerade]]`, in the file's order; never empty.
@@ -61,6 +63,15 @@ public struct Configuration: Equatable, Sendable {
         public var unsolicitedLine: Int?
         /// The line of `policy`, where the file sets it.
         public var policyLine: Int?
+
+        /// Makes the section with its defaults.
+        public init() {}
+    }
+
+    /// `[conntrack]`: connections that the kernel translates wrongly for ever.
+    public struct Conntrack: Equatable, Sendable {
+        /// `repair`: delete them, so that their next packet is translated anew.
+        public var repair = true
 
         /// Makes the section with its defaults.
         public init() {}

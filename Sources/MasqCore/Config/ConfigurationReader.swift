@@ -61,6 +61,8 @@ struct ConfigurationReader {
                 for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
             case "forward":
                 for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
+            case "conntrack":
+                for table in singleTable(entry) { readConntrack(table, into: &configuration.conntrack) }
             case "reconcile":
                 for table in singleTable(entry) { readReconcile(table, into: &configuration.reconcile) }
             case "masquerade":
@@ -100,6 +102,15 @@ struct ConfigurationReader {
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
             default: reportUnknown(entry, in: .forward)
+            }
+        }
+    }
+
+    private mutating func readConntrack(_ table: TomlValue, into conntrack: inout Configuration.Conntrack) {
+        for entry in table.entries {
+            switch entry.key {
+            case "repair": conntrack.repair = boolean(entry) ?? conntrack.repair
+            default: reportUnknown(entry, in: .conntrack)
             }
         }
     }
@@ -178,13 +189,14 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, forward, reconcile
+        case gateway, masquerade, forward, conntrack, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .forward: ["policy", "unsolicited"]
+            case .conntrack: ["repair"]
             case .reconcile: ["mode"]
             }
         }

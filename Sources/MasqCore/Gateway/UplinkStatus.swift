@@ -54,9 +54,8 @@ public struct UplinkStatus: Equatable, Sendable {
         guard let link else { return .absent }
         guard link.isUp else { return .down }
         let usable = link.addresses.filter { address in
-            // masquerade never uses a link-local address: fe80::/10.
-            let isLinkLocal = address.family == .ipv6 && address.value >> 118 == 0xfe80 >> 6
-            return !isLinkLocal && blocks.contains { $0.source.contains { $0.family == address.family } }
+            !address.isLinkLocal
+                && blocks.contains { $0.source.contains { $0.family == address.family } }
         }
         return usable.isEmpty ? .withoutAddress : .up(usable)
     }

@@ -62,6 +62,18 @@ public struct AddressRanges: Equatable, Sendable {
         return AddressRanges(family: family, merging: own)
     }
 
+    /// Whether an address is in it, by binary search.
+    public func contains(_ address: IPAddress) -> Bool {
+        guard address.family == family else { return false }
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].last < address.value { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].first <= address.value
+    }
+
     /// Whether there is no address in it.
     public var isEmpty: Bool { ranges.isEmpty }
 }

@@ -24,6 +24,9 @@ public struct IPAddress: Hashable, Sendable {
     /// The address as a number; at most ``AddressFamily/maximum``.
     public let value: UInt128
 
+    /// Whether it is of use on its own link only, so that nothing is ever masqueraded to it: fe80::/10 (RFC 4291, 2.5.6).
+    public var isLinkLocal: Bool { family == .ipv6 && value >> 118 == 0xfe80 >> 6 }
+
     /// Makes an address of a number that must not exceed the family's maximum.
     public init(family: AddressFamily, value: UInt128) {
         precondition(value <= family.maximum)

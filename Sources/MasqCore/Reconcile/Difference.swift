@@ -23,7 +23,11 @@ extension Change: CustomStringConvertible {
         switch self {
         case .addTable, .deleteTable: "table inet \(Ruleset.tableName)"
         case .addObject(let object), .deleteObject(let object):
-            object.type == 1 ? "counter \(object.name)" : "object \(object.name)"
+            switch object {
+            case .counter(object.name): "counter \(object.name)"
+            case .quota(object.name): "quota \(object.name)"
+            default: "object \(object.name)"
+            }
         case .addSet(let name, _), .deleteSet(let name): "set \(name)"
         case .addElements(let set, _), .deleteElements(let set, _): "elements of set \(set)"
         case .addChain(let name, _), .setPolicy(let name, _), .flushChain(let name), .deleteChain(let name):

@@ -18,6 +18,10 @@ public enum Event: Equatable, Sendable {
     case tableTouched(ForeignTouch)
     /// The kernel has the ruleset of the last `commit`; so many objects were not as they should be.
     case committed(changes: Int, microseconds: Int = 0)
+    /// The leak guard dropped a packet of a connection that began untranslated.
+    case leakSeen
+    /// The answer to `repairConnections`: wrong connections were deleted, one of them is the example.
+    case connectionsRepaired(deleted: Int, example: Flow?)
     /// The answer to `inspect`: so many objects are not as they should be.
     case inspected(changes: Int)
     /// Nothing of the last `commit` took effect.
@@ -26,6 +30,8 @@ public enum Event: Equatable, Sendable {
     case retryTimerFired
     /// The timer of `startCalmTimer` fired.
     case calmTimerFired
+    /// The timer of `startAlarmTimer` fired.
+    case alarmTimerFired
     /// SIGTERM or SIGINT.
     case stopRequested
     /// SIGUSR1.
@@ -74,6 +80,10 @@ public struct CommitFailure: Equatable, Sendable {
 public enum Action: Equatable, Sendable {
     /// Make the kernel's table equal to this, then answer with `committed` or `commitFailed`.
     case commit(Ruleset)
+    /// Delete every connection that is translated wrongly, then answer with `connectionsRepaired`.
+    case repairConnections
+    /// Make the leak guard tell again of the next packet that it drops.
+    case rearmLeakAlarm
     /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
     case inspect(Ruleset)
     /// Delete the table.
@@ -84,6 +94,8 @@ public enum Action: Equatable, Sendable {
     case startRetryTimer(milliseconds: Int)
     /// Send `calmTimerFired` after this time.
     case startCalmTimer(milliseconds: Int)
+    /// Send `alarmTimerFired` after this time.
+    case startAlarmTimer(milliseconds: Int)
     /// Say something.
     case log(Severity, String)
     /// Tell the service manager that what was asked for is done, and what is in force.

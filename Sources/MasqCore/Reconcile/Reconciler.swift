@@ -20,6 +20,7 @@ public struct Reconciler: Sendable {
     private var refusal: String?
     private var backoff = minimumBackoff
     private var defence = Defence()
+    private var alarm = LeakAlarm()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
     private var isStopping = false
@@ -40,17 +41,21 @@ public struct Reconciler: Sendable {
             memory.formUnion(found)
             return []
         case .linksDumped(let new):
-            links = new
-            return look()
+            return dumped(new)
         case .forwardingRead(let new):
             let warnings = observe(new)
             return warnings + switchOn()
         case .touched:
-            return look()
+            return look() + repairConnections()
         case .tableTouched(let touch):
             return touched(touch)
         case .committed(let changes, let microseconds):
             return committed(changes, microseconds: microseconds)
+        case .leakSeen:
+            alarm.isRinging = true
+            return repairConnections()
+        case .connectionsRepaired(let deleted, let example):
+            return repaired(deleted, example)
         case .inspected(let changes):
             return inspected(changes)
         case .commitFailed(let failure):
@@ -60,6 +65,9 @@ public struct Reconciler: Sendable {
             return commit()
         case .calmTimerFired:
             return defence.windowEnded()
+        case .alarmTimerFired:
+            alarm.isRinging = false
+            return [.rearmLeakAlarm]
         case .stopRequested:
             return stop()
         case .handOverRequested:
@@ -70,6 +78,9 @@ public struct Reconciler: Sendable {
             ]
         }
     }
+
+    /// What tells right connections from wrong ones at this moment.
+    public var flowJudge: FlowJudge? { configuration.map { FlowJudge($0, links) } }
 
     /// Which configuration is in force, why no other is, and how the uplinks are: one line.
     public var status: String {
@@ -146,6 +157,34 @@ extension Reconciler {
         return changes == 0 ? [] : defence.reported(changes)
     }
 
+    private mutating func dumped(_ new: Links) -> [Action] {
+        guard let configuration else {
+            links = new
+            return []
+        }
+        let before = UplinkStatus(configuration, links)
+        links = new
+        let isNews = UplinkStatus(configuration, links) != before
+        return look() + (isNews ? repairConnections() : [])
+    }
+
+    /// Only when the rules are there: before, a connection would be born wrong again.
+    private func repairConnections() -> [Action] {
+        applied != nil && configuration?.conntrack.repair == true ? [.repairConnections] : []
+    }
+
+    private mutating func repaired(_ deleted: Int, _ example: Flow?) -> [Action] {
+        var actions: [Action] = []
+        if deleted > 0, let example {
+            let which =
+                example.translatedSource == example.source
+                ? "\(example) was untranslated" : "\(example) kept the address \(example.translatedSource)"
+            let count = deleted == 1 ? "1 connection" : "\(deleted) connections"
+            actions.append(.log(.notice, "\(count) deleted, to be translated anew: \(which)"))
+        }
+        return actions + alarm.answered(deleted: deleted)
+    }
+
     private mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
         guard let configuration else { return [] }
         var actions: [Action] = []
@@ -156,6 +195,7 @@ extension Reconciler {
             actions.append(.log(.notice, "the rules are in force again"))
         }
         defence.touch = nil
+        let isRepair = changes > 0
         applied = ruleset
         lastFailure = nil
         backoff = Self.minimumBackoff
@@ -169,7 +209,8 @@ extension Reconciler {
         } else if !news.isEmpty {
             actions.append(.notifyStatus(status))
         }
-        return actions
+        // At start too: what began before the rules were there is untranslated for ever.
+        return isRepair ? actions + repairConnections() : actions
     }
 
     /// What changed for the user since he was last told.

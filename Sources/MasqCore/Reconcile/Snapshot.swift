@@ -31,6 +31,9 @@ public struct Snapshot: Equatable, Sendable {
 
         /// A named counter (`NFT_OBJECT_COUNTER`).
         public static func counter(_ name: String) -> StatefulObject { .init(type: 1, name: name) }
+
+        /// A named quota (`NFT_OBJECT_QUOTA`).
+        public static func quota(_ name: String) -> StatefulObject { .init(type: 2, name: name) }
     }
 
     /// A set or map.

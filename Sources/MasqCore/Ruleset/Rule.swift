@@ -38,6 +38,8 @@ public struct Rule: Equatable, Sendable {
         case destinationTranslated
         /// A connection's first packet, before it left the machine: `ct status & confirmed == 0`.
         case unconfirmed
+        /// A connection that has let a packet out of the machine: `ct status confirmed`.
+        case confirmed
         /// The packet answers the connection's originator: `ct direction reply`.
         case replyDirection
         /// Any of the states: `ct state established,related`.
@@ -58,6 +60,8 @@ public struct Rule: Equatable, Sendable {
         case drop
         /// Goes on in another chain, and comes back.
         case jump(String)
+        /// Raises an alarm, and goes on: `quota name alarm`.
+        case raise(String)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Translates the source to the address of the interface that the packet leaves by.

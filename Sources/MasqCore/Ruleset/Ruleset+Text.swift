@@ -10,6 +10,7 @@ extension Ruleset {
             separator = "\n"
         }
         for counter in counters { section(["counter \(counter) {", "}"]) }
+        for alarm in alarms { section(["quota \(alarm) {", "\tover 1 bytes", "}"]) }
         for set in sets { section(set.lines) }
         for chain in chains { section(chain.lines) }
         return text + "}\n"
@@ -97,6 +98,7 @@ extension Rule.Match {
         case .sourceTranslated: "ct status snat"
         case .destinationTranslated: "ct status dnat"
         case .unconfirmed: "ct status & confirmed == 0"
+        case .confirmed: "ct status confirmed"
         case .replyDirection: "ct direction reply"
         case .state(let states): "ct state \(states.text)"
         case .leavesThroughIPsec: "rt ipsec exists"
@@ -112,6 +114,7 @@ extension Rule.Action {
         case .accept: "accept"
         case .drop: "drop"
         case .jump(let chain): "jump \(chain)"
+        case .raise(let alarm): "quota name \(alarm)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
         case .masquerade(let options): options.text
         }

@@ -4,9 +4,13 @@
 public struct Ruleset: Equatable, Sendable {
     /// The table's name; its family is `inet`.
     public static let tableName = "masqd"
+    /// The alarm that the leak guard raises.
+    public static let leakAlarm = "leak_alarm"
 
     /// Names of the named counters.
     public var counters: [String] = []
+    /// Names of the named quotas of one byte: the kernel tells when one is first exceeded, and so they are alarms.
+    public var alarms: [String] = []
     /// Named sets and maps, each with its elements.
     public var sets: [NamedSet] = []
     /// Chains: one comes after those that it jumps to.

@@ -57,14 +57,18 @@ extension RulesetBuilder {
     /// "Not confirmed" is a connection's first packet, which the nat chain is about to see; `ct state new` in
     /// its place would let a connection that once began untranslated leak for ever. INVALID and untracked packets
     /// have no connection, so only the last rule, without any match, can hold them back.
+    ///
+    /// A connection that leaks will leak for ever; the alarm makes masqd look for it and delete it.
     var guardChain: Ruleset.Chain {
-        .init(
+        let alarm = Rule([.confirmed], .raise(Ruleset.leakAlarm), comment: comment("wake masqd"))
+        return .init(
             "guard",
             [
                 Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
                 Rule([.unconfirmed], .accept, comment: comment("first packet: it will be translated")),
                 Rule([.replyDirection], .accept, comment: comment("answer to what was let in")),
-                Rule([], counter: "leak_guard", .drop, comment: comment("untranslated: never let out")),
+            ] + (configuration.conntrack.repair ? [alarm] : []) + [
+                Rule([], counter: "leak_guard", .drop, comment: comment("untranslated: never let out"))
             ])
     }
 

@@ -28,6 +28,7 @@ struct RulesetBuilder {
     func build() -> Ruleset {
         var ruleset = Ruleset()
         ruleset.counters = memory.counterNames + blocks.map(\.counter) + ["leak_guard", "spoofed"]
+        if configuration.conntrack.repair { ruleset.alarms = [Ruleset.leakAlarm] }
         ruleset.sets = blocks.flatMap(\.sets)
         if !exactUplinks.isEmpty {
             ruleset.sets.append(jumps(Page.outward))

@@ -51,6 +51,13 @@ public struct KernelTable: ~Copyable {
         _ = try retrying { (table) throws(NetlinkError) in try table.apply(Snapshot()) }
     }
 
+    /// Makes the leak alarm ring again at the next leak.
+    ///
+    /// - Throws: ``NetlinkError``; `ENOENT` where somebody deleted the alarm.
+    public mutating func rearmLeakAlarm() throws(NetlinkError) {
+        try connection.reset(.quota(Ruleset.leakAlarm))
+    }
+
     /// The port ID by which the kernel names masqd's own commits in events.
     public var portID: UInt32 { connection.socket.portID }
 

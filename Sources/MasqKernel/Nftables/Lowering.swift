@@ -9,7 +9,7 @@ extension Snapshot {
     public init(lowering ruleset: Ruleset) {
         self.init()
         tableFlags = 0
-        objects = Set(ruleset.counters.map { .counter($0) })
+        objects = Set(ruleset.counters.map { .counter($0) } + ruleset.alarms.map { .quota($0) })
         for set in ruleset.sets {
             sets[set.name] = SetState(shape: SetShape(of: set.elements), elements: set.elements)
         }
@@ -51,10 +51,7 @@ extension Rule {
         for match in matches { match.lower(into: rule) }
         if let counter {
             // counter name "masquerade_1"
-            rule.add("objref") {
-                $0.set(NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER)
-                $0.set(NFTNL_EXPR_OBJREF_IMM_NAME, counter)
-            }
+            rule.refer(to: counter, type: NFT_OBJECT_COUNTER)
         }
         action.lower(into: rule)
         rule.setComment(comment)
@@ -93,6 +90,9 @@ extension Rule.Match {
         case .unconfirmed:
             // ct status & confirmed == 0
             rule.testConnection(NFT_CT_STATUS, bits: IPS_CONFIRMED.rawValue, areSet: false)
+        case .confirmed:
+            // ct status confirmed
+            rule.testConnection(NFT_CT_STATUS, bits: IPS_CONFIRMED.rawValue, areSet: true)
         case .replyDirection:
             // ct direction reply
             rule.loadConnection(NFT_CT_DIRECTION)
@@ -129,6 +129,9 @@ extension Rule.Action {
         case .accept: rule.decide(NF_ACCEPT)
         case .drop: rule.decide(NF_DROP)
         case .jump(let chain): rule.decide(NFT_JUMP.rawValue, chain: chain)
+        case .raise(let alarm):
+            // quota name "leak_alarm"
+            rule.refer(to: alarm, type: NFT_OBJECT_QUOTA)
         case .dispatch(let direction, let map):
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
@@ -227,6 +230,13 @@ extension RuleObject {
             $0.set(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1.rawValue)
             if let register { $0.set(NFTNL_EXPR_LOOKUP_DREG, register.rawValue) }
             $0.set(NFTNL_EXPR_LOOKUP_FLAGS, 0)
+        }
+    }
+
+    borrowing func refer(to object: String, type: CInt) {
+        add("objref") {
+            $0.set(NFTNL_EXPR_OBJREF_IMM_TYPE, type)
+            $0.set(NFTNL_EXPR_OBJREF_IMM_NAME, object)
         }
     }
 

@@ -103,6 +103,20 @@ extension NftablesConnection {
         return objects
     }
 
+    /// Sets a stateful object's values back to where they begin.
+    mutating func reset(_ object: Snapshot.StatefulObject) throws(NetlinkError) {
+        var request = MessageWriter(capacity: 256)
+        let sequence = nextSequence()
+        request.beginNftables(NFT_MSG_GETOBJ_RESET, family: Batch.family, flags: 0, sequence: sequence)
+        request.attribute(Int(NFTA_OBJ_TABLE.rawValue), Ruleset.tableName)
+        request.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
+        request.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.type)
+        request.endMessage()
+        try socket.dump(request, sequence: sequence, object: object.name, buffer: buffer) {
+            (_) throws(NetlinkError) in
+        }
+    }
+
     private mutating func setShapes() throws(NetlinkError) -> [(String, Snapshot.SetShape)] {
         var shapes: [(String, Snapshot.SetShape)] = []
         try list(NFT_MSG_GETSET, table: NFTA_SET_TABLE, "sets") { attributes in

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// Walks through the conntrack table a piece at a time, and deletes exactly the entries that it is told to.
+///
+/// The kernel hands out the table as fast as it is read, so memory does not grow with it, and between two pieces the
+/// loop is free for whatever else rings.
+public struct ConntrackScan: ~Copyable {
+    private let listing: NetlinkSocket
+    private let deleting: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var sequence: UInt32 = 0
+    /// Whether a walk is under way.
+    public private(set) var isRunning = false
+    /// What the walk under way, or the last one, has found.
+    public private(set) var result = Result()
+
+    /// What a walk found.
+    public struct Result: Equatable, Sendable {
+        /// Entries looked at.
+        public var examined = 0
+        /// Entries deleted.
+        public var deleted = 0
+        /// The first one that was deleted.
+        public var example: Flow?
+    }
+
+    /// Opens two sockets in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        let listing = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
+        let deleting = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
+        self.listing = listing
+        self.deleting = deleting
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The descriptor that becomes readable when there is a piece to examine.
+    public var descriptor: CInt { listing.descriptor }
+
+    /// Begins a walk.
+    ///
+    /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, at the first ``step(milliseconds:shouldDelete:)``.
+    public mutating func begin() throws(NetlinkError) {
+        sequence = sequence == .max ? 1 : sequence + 1
+        result = Result()
+        var request = MessageWriter(capacity: 64)
+        request.beginConntrack(
+            IPCTNL_MSG_CT_GET, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: sequence)
+        request.endMessage()
+        try listing.send(request.bytes)
+        isRunning = true
+    }
+
+    /// Examines entries for about so long, or to the end of the table.
+    ///
+    /// - Returns: whether the walk is over.
+    /// - Throws: ``NetlinkError``; the walk is over then too.
+    public mutating func step(
+        milliseconds: Int, shouldDelete: (Flow) -> Bool
+    ) throws(NetlinkError) -> Bool {
+        let end = ContinuousClock.now + .milliseconds(milliseconds)
+        repeat {
+            let messages: NetlinkMessages?
+            do {
+                messages = try listing.receive(into: buffer, waiting: false)
+            } catch {
+                isRunning = false
+                throw error
+            }
+            guard let messages else { return false }
+            for message in messages where message.sequence == sequence {
+                if let code = message.errorCode {
+                    isRunning = false
+                    throw NetlinkError(.dump, code: code, object: "connections")
+                }
+                if message.type == UInt16(NLMSG_DONE) {
+                    isRunning = false
+                    return true
+                }
+                try examine(message, shouldDelete)
+            }
+        } while ContinuousClock.now < end
+        return false
+    }
+
+    private mutating func examine(
+        _ message: NetlinkMessage, _ shouldDelete: (Flow) -> Bool
+    ) throws(NetlinkError) {
+        guard let entry = FlowObject(parsing: message), let flow = entry.flow else { return }
+        result.examined += 1
+        guard shouldDelete(flow) else { return }
+        try delete(message, flow.source.family)
+        result.deleted += 1
+        result.example = result.example ?? flow
+    }
+
+    /// Deletes the very entry of a message: by tuple, zone and id, so never another one that took its place.
+    private mutating func delete(_ message: NetlinkMessage, _ family: AddressFamily) throws(NetlinkError) {
+        var request = MessageWriter(capacity: 256)
+        request.beginConntrack(IPCTNL_MSG_CT_DELETE, family: family.rawValue, flags: 0, sequence: sequence)
+        for attribute in message.attributes(after: 4) {
+            switch UInt32(attribute.type) {
+            case CTA_TUPLE_ORIG.rawValue:
+                request.attribute(Int(attribute.type) | Int(NLA_F_NESTED), attribute.bytes)
+            case CTA_ZONE.rawValue, CTA_ID.rawValue: request.attribute(Int(attribute.type), attribute.bytes)
+            default: break
+            }
+        }
+        request.endMessage()
+        try deleting.send(request.bytes)
+        // ENOENT: it ended by itself meanwhile, which is as good.
+        let answer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+        defer { answer.deallocate() }
+        while let messages = try deleting.receive(into: answer, waiting: false) {
+            for message in messages {
+                guard let code = message.errorCode, code != 0, code != ENOENT else { continue }
+                throw NetlinkError(.commit, code: code, object: "the deletion of a connection")
+            }
+        }
+    }
+}
+
+extension MessageWriter {
+    /// Begins a message for ctnetlink: the netlink header and `struct nfgenmsg`.
+    fileprivate mutating func beginConntrack(
+        _ type: cntl_msg_types, family: UInt8, flags: CInt, sequence: UInt32
+    ) {
+        beginMessage(
+            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
+            flags: UInt16(NLM_F_REQUEST) | UInt16(flags), sequence: sequence)
+        append(family)
+        append(UInt8(NFNETLINK_V0))
+        append(UInt16(0))
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// Answers by which link a flow's next packet leaves, with the kernel's own routing decision.
+///
+/// Many flows share a source or a destination, so answers are kept for as long as one examination takes.
+public struct RouteFinder: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var sequence: UInt32 = 0
+    private var answers: [Question: Int32?] = [:]
+
+    /// More different questions than this are asked again, so that memory stays bounded.
+    private static let maximumAnswers = 4096
+
+    private struct Question: Hashable {
+        var destination: IPAddress
+        var source: IPAddress?
+        var inputLink: Int32
+    }
+
+    /// Opens the socket in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        socket = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        buffer = .allocate(byteCount: 16384, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Forgets every answer: routes may have changed.
+    public mutating func forget() { answers = [:] }
+
+    /// The index of the link by which a forwarded flow's next packet leaves; nothing where there is no way.
+    ///
+    /// The question is asked as for a packet that comes in by the link that leads to the flow's source. Marks are not
+    /// known, so rules of policy routing that look at them are not seen.
+    public mutating func outputLink(of flow: Flow) throws(NetlinkError) -> Int32? {
+        let back = Question(destination: flow.source, source: nil, inputLink: 0)
+        guard let input = try answer(back) else { return nil }
+        return try answer(Question(destination: flow.destination, source: flow.source, inputLink: input))
+    }
+
+    private mutating func answer(_ question: Question) throws(NetlinkError) -> Int32? {
+        if let known = answers[question] { return known }
+        if answers.count >= Self.maximumAnswers { answers = [:] }
+        let answer = try ask(question)
+        answers[question] = .some(answer)
+        return answer
+    }
+
+    private mutating func ask(_ question: Question) throws(NetlinkError) -> Int32? {
+        sequence = sequence == .max ? 1 : sequence + 1
+        let family = question.destination.family
+        var request = MessageWriter(capacity: 128)
+        request.beginMessage(
+            type: UInt16(RTM_GETROUTE), flags: UInt16(NLM_F_REQUEST), sequence: sequence)
+        // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
+        let length = UInt8(family.bitCount)
+        request.append(padding: [family.rawValue, length, question.source == nil ? 0 : length, 0])
+        request.append(padding: [UInt8](repeating: 0, count: 8))
+        request.attribute(Int(RTA_DST.rawValue), question.destination.networkOrder)
+        if let source = question.source {
+            request.attribute(Int(RTA_SRC.rawValue), source.networkOrder)
+            request.attribute(Int(RTA_IIF.rawValue), withUnsafeBytes(of: question.inputLink) { Array($0) })
+        }
+        request.endMessage()
+        var link: Int32?
+        do {
+            try socket.dump(request, sequence: sequence, object: "a route", buffer: buffer) {
+                (message) throws(NetlinkError) in
+                // RTN_UNICAST: what ends at this machine, or is unreachable, leaves by no link.
+                let payload = message.payload
+                guard payload.count >= 12, payload[7] == UInt8(RTN_UNICAST) else { return }
+                for attribute in message.attributes(after: 12)
+                where attribute.type == UInt16(RTA_OIF.rawValue) {
+                    link = Int32(bitPattern: attribute.native32)
+                }
+            }
+        } catch  where error.operation == .dump && !error.isTransient {
+            return nil  // ENETUNREACH, EHOSTUNREACH, EXDEV (rp_filter) …: there is no way
+        }
+        return link
+    }
+}
+
+extension IPAddress {
+    /// The 4 or 16 bytes in network order.
+    fileprivate var networkOrder: [UInt8] {
+        withUnsafeBytes(of: value.bigEndian) { Array($0.suffix(family.byteCount)) }
+    }
+}
