@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("Start, stop, and what others own")
+struct LifecycleTests {
+    /// What an administrator may have: rules in both tables' families, a set, a NAT chain.
+    private static let foreign = """
+        table inet foreign {
+            set friends {
+                type ipv4_addr
+                elements = { 198.51.100.1, 198.51.100.2 }
+            }
+            chain forward {
+                type filter hook forward priority filter; policy accept;
+                ip saddr @friends accept comment "not masqd's"
+            }
+        }
+        table ip nat {
+            chain POSTROUTING {
+                type nat hook postrouting priority srcnat; policy accept;
+                oifname "tun0" masquerade
+            }
+        }
+
+        """
+
+    @Test(
+        "SIGTERM and SIGINT leave nothing behind, and what others own as it was",
+        arguments: [SIGTERM, SIGINT])
+    func stop(signal: CInt) throws {
+        let gateway = try Gateway()
+        try gateway.router.nft(Self.foreign)
+        let before = try Command("nft", "-a", "list", "ruleset").run(in: gateway.router).standardOutput
+        let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try masqd.waitForReady()
+        #expect(try gateway.router.sysctl("ipv4/ip_forward") == "1")
+        #expect(try gateway.router.sysctl("ipv6/conf/all/forwarding") == "1")
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        masqd.send(signal)
+        try masqd.waitForMessage(startingWith: "STOPPING=1")
+        #expect(try masqd.waitForExit() == 0)
+        #expect(try Command("nft", "-a", "list", "ruleset").run(in: gateway.router).standardOutput == before)
+        #expect(try gateway.router.sysctl("ipv4/ip_forward") == "0")
+        #expect(try gateway.router.sysctl("ipv6/conf/all/forwarding") == "0")
+    }
+
+    @Test("Start, reload and stop change nothing in anybody else's tables")
+    func foreignTables() throws {
+        let gateway = try Gateway()
+        try gateway.router.nft(Self.foreign)
+        func listing() throws -> [String] {
+            try [["inet", "foreign"], ["ip", "nat"]].map {
+                try Command("nft", ["-a", "list", "table"] + $0).run(in: gateway.router).expectSuccess()
+                    .standardOutput
+            }
+        }
+        let before = try listing()
+        let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try masqd.waitForReady()
+        #expect(try listing() == before)
+        try masqd.reload(Scenario.configuration("exclude = \"10.8.0.0/16\""))
+        #expect(try listing() == before)
+        #expect(try masqd.stop() == 0)
+        #expect(try listing() == before)
+    }
+
+    @Test("kill -9 and a restart under traffic: nothing leaves untranslated, nothing is made anew")
+    func killed() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        let table = try gateway.router.masqdTable()
+        let traffic = try Traffic(through: gateway, seenAs: "203.0.113.7")
+        try traffic.waitForProgress()
+        #expect(try scenario.masqd.stop(SIGKILL) == 128 + SIGKILL)
+        try traffic.waitForProgress()
+        let counted = try #require(try gateway.router.packets(counter: "masquerade_1"))
+        let next = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try next.waitForReady()
+        try traffic.waitForProgress()
+        #expect(traffic.stop().failures == [])
+        #expect(try gateway.leaks() == 0)
+        #expect(try gateway.router.masqdTable() == table)
+        #expect(try #require(try gateway.router.packets(counter: "masquerade_1")) > counted)
+        #expect(try next.stop() == 0)
+        #expect(try gateway.router.sysctl("ipv4/ip_forward") == "0")
+    }
+
+    @Test("What was done to the table while masqd was dead is undone at the next start")
+    func mended() throws {
+        let scenario = try Scenario()
+        let router = scenario.gateway.router
+        let table = try router.nftListing("table", "inet", "masqd")
+        try scenario.masqd.stop(SIGKILL)
+        try router.nft(
+            """
+            add rule inet masqd forward accept
+            insert rule inet masqd postrouting accept
+            add element inet masqd masquerade_1_source { 172.20.0.0/16 }
+            add chain inet masqd stray { type filter hook forward priority 10; policy drop; }
+
+            """)
+        let next = try Masqd(in: router, configuration: Scenario.configuration)
+        try next.waitForReady()
+        #expect(try router.nftListing("table", "inet", "masqd") == table)
+        #expect(try scenario.gateway.seenSource(.tcp).address == "203.0.113.7")
+    }
+
+    @Test("SIGUSR1 hands over: the rules stay in force and the next masqd adopts them")
+    func handOver() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        #expect(try conversation.ask().address == "203.0.113.7")
+        let table = try gateway.router.masqdTable()
+        #expect(try scenario.masqd.stop(SIGUSR1) == 0)
+        #expect(try gateway.router.masqdTable() == table)
+        #expect(try gateway.router.sysctl("ipv4/ip_forward") == "1")
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        let next = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try next.waitForReady()
+        #expect(try gateway.router.masqdTable() == table)
+        #expect(try conversation.ask().address == "203.0.113.7")
+        // It also inherits the duty to switch forwarding off again.
+        #expect(try next.stop() == 0)
+        #expect(try gateway.router.sysctl("ipv4/ip_forward") == "0")
+    }
+
+    @Test("A second masqd refuses to start and names the first one's pid")
+    func second() throws {
+        let scenario = try Scenario()
+        let table = try scenario.gateway.router.masqdTable()
+        let second = try Masqd(in: scenario.gateway.router, configuration: Scenario.configuration)
+        #expect(try second.waitForExit() == 69)
+        #expect(try second.log.contains("\(scenario.masqd.pid)"))
+        #expect(try scenario.gateway.router.masqdTable() == table)
+        #expect(try scenario.masqd.isRunning)
+    }
+
+    @Test("Two network namespaces have a masqd each")
+    func twoNamespaces() throws {
+        let (first, second) = (try NetworkNamespace(), try NetworkNamespace())
+        let daemons = try [first, second].map { try Masqd(in: $0, configuration: Scenario.configuration) }
+        for daemon in daemons { try daemon.waitForReady() }
+        #expect(try daemons[0].stop() == 0)
+        #expect(try second.hasMasqdTable())
+        #expect(try !first.hasMasqdTable())
+    }
+
+    @Test("An idle masqd is a single thread")
+    func threads() throws {
+        let scenario = try Scenario()
+        #expect(try scenario.masqd.processStatus("Threads") == 1)
+    }
+
+    @Test("The watchdog is fed at least twice in its time")
+    func watchdog() throws {
+        let namespace = try NetworkNamespace()
+        let masqd = try Masqd(
+            in: namespace, configuration: Scenario.configuration, environment: ["WATCHDOG_USEC": "2000000"])
+        try masqd.waitForReady()
+        try masqd.waitForMessage(startingWith: "WATCHDOG=1", limit: .milliseconds(1500))
+        try masqd.waitForMessage(startingWith: "WATCHDOG=1", limit: .milliseconds(1500))
+    }
+
+    @Test("Without CAP_NET_ADMIN it says so, and exits 77")
+    func notPermitted() throws {
+        let namespace = try NetworkNamespace()
+        let output = try Command(
+            "setpriv",
+            ["--bounding-set=-net_admin", "--inh-caps=-net_admin", Masqd.binary] + [
+                "--out-interface=ppp0", "--source=192.168.0.0/16",
+            ]
+        ).run(in: namespace)
+        #expect(output.status == 77)
+        #expect(output.standardError.contains("CAP_NET_ADMIN"))
+        #expect(try !namespace.hasMasqdTable())
+    }
+}

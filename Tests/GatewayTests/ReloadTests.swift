@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("SIGHUP")
+struct ReloadTests {
+    @Test("A changed file is in force when READY=1 comes, for new connections; old ones go on")
+    func changed() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        let seen = try conversation.ask()
+        let status = try scenario.masqd.reload(Scenario.configuration("ports = \"50000-50009\""))
+        #expect(status.hasPrefix("in force: "))
+        #expect((50000...50009).contains(try gateway.seenSource(.tcp).port))
+        #expect(try conversation.ask() == seen)
+    }
+
+    @Test("A network taken out of the file is no longer translated, one put in is")
+    func sources() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        #expect(try gateway.seenSource(.tcp, from: "172.20.0.2").address == "172.20.0.2")
+        try scenario.masqd.reload(
+            """
+            [[masquerade]]
+            out_interface = "ppp0"
+            source = ["192.168.0.0/16", "172.20.0.0/16"]
+
+            """)
+        #expect(try gateway.seenSource(.tcp, from: "172.20.0.2").address == "203.0.113.7")
+        try scenario.masqd.reload(Scenario.configuration)
+        #expect(try gateway.seenSource(.tcp, from: "172.20.0.2").address == "172.20.0.2")
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("A bad file changes nothing, and the status says where it is bad")
+    func refused() throws {
+        let scenario = try Scenario()
+        let router = scenario.gateway.router
+        let table = try router.masqdTable()
+        let bad = try scenario.masqd.reload(
+            """
+            [[masquerade]]
+            out_interface = "ppp0"
+            source = "192.168.0.0/33"
+            colour = "blue"
+
+            """)
+        #expect(bad.hasPrefix("in force: "))
+        #expect(bad.contains("masqd.toml:3:10: error: "))
+        #expect(try router.masqdTable() == table)
+        #expect(try scenario.masqd.log.contains("masqd.toml:4:1: error: "))
+        #expect(try scenario.gateway.seenSource(.tcp).address == "203.0.113.7")
+        let good = try scenario.masqd.reload(Scenario.configuration)
+        #expect(good.hasPrefix("in force: "))
+        #expect(!good.contains("error"))
+        #expect(try router.masqdTable() == table)
+    }
+
+    @Test("200 reloads under load lose no connection, leak nothing and keep the counters of other blocks")
+    func underLoad() throws {
+        let other = """
+            [[masquerade]]
+            out_interface = "ppp0"
+            source = "172.20.0.0/16"
+
+            """
+        let variants = [
+            Scenario.configuration,
+            Scenario.configuration("random = \"fully-random\"", "exclude = \"10.8.0.0/16\""),
+            Scenario.configuration("ports = \"20000-60000\"", "persistent = true"),
+            Scenario.configuration("exclude = [\"10.8.0.0/16\", \"10.9.0.0/16\"]"),
+        ]
+        let ends = ["", "[forward]\npolicy = \"drop\"\n", "[forward]\nunsolicited = \"accept\"\n"]
+        let scenario = try Scenario(variants[0] + other)
+        let gateway = scenario.gateway
+        #expect(try gateway.seenSource(.tcp, from: "172.20.0.2").address == "203.0.113.7")
+        let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        let seen = try conversation.ask()
+
+        let traffic = try Traffic(through: gateway, seenAs: "203.0.113.7")
+        try traffic.waitForProgress()
+        var counted = try #require(try gateway.router.packets(counter: "masquerade_1"))
+        for round in 1...200 {
+            try scenario.masqd.reload(variants[round % variants.count] + other + ends[round % ends.count])
+            guard round.isMultiple(of: 20) else { continue }
+            try traffic.waitForProgress()
+            let now = try #require(try gateway.router.packets(counter: "masquerade_1"))
+            #expect(now > counted)
+            counted = now
+        }
+        #expect(traffic.stop().failures == [])
+        #expect(try conversation.ask() == seen)
+        #expect(try gateway.leaks() == 0)
+        #expect(try gateway.router.packets(counter: "masquerade_2") == 1)
+    }
+}

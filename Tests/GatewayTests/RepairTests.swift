@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import TestSupport
+import Testing
+
+@Suite("Flows that the kernel would leave wrong for ever")
+struct RepairTests {
+    @Test("An address replaced on a link that stays up: a flow from one port goes on with the new one")
+    func addressReplaced() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        #expect(try phone.ask().address == "203.0.113.7")
+        try gateway.wan.ip("addr add 203.0.113.1 peer 203.0.113.8 dev isp-ppp0")
+        try gateway.router.ip(
+            "addr del 203.0.113.7 peer 203.0.113.1 dev ppp0",
+            "addr add 203.0.113.8 peer 203.0.113.1 dev ppp0", "route replace default dev ppp0")
+        try eventually("the phone is seen with the new address") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "203.0.113.8"
+        }
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("A flow that began before masqd is translated after its start, and right ones are left alone")
+    func bornUntranslated() throws {
+        let gateway = try Gateway()
+        try gateway.router.setSysctl("ipv4/ip_forward", to: "1")
+        // Conntrack only works for a namespace in which a rule asks for it.
+        try gateway.router.nft(
+            """
+            table ip foreign {
+                chain tracked {
+                    type filter hook forward priority filter; policy accept;
+                    ct state established accept
+                }
+            }
+
+            """)
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        #expect(throws: Failure.self) { try phone.ask(limit: .milliseconds(100)) }
+        #expect(try gateway.leaks() == 1)
+        let untouched = try Conversation(.tcp, from: gateway.lan, to: Gateway.dmzServer)
+        #expect(try untouched.ask().address == "192.168.1.2")
+
+        let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try masqd.waitForReady()
+        try eventually("the phone is seen with the gateway's address") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "203.0.113.7"
+        }
+        #expect(try untouched.ask().address == "192.168.1.2")
+        #expect(try gateway.leaks() == 1)
+    }
+}
