@@ -39,6 +39,7 @@ let package = Package(
         .testTarget(
             name: "MasqKernelTests", dependencies: ["MasqKernel", "MasqCore", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(name: "MasqdTests", dependencies: ["masqd"], swiftSettings: strict),
         .testTarget(
             name: "GatewayTests", dependencies: ["TestSupport", "masqd"], swiftSettings: strict),
     ],

@@ -222,7 +222,8 @@ extension Daemon {
             do {
                 try Forwarding.set(family, isOn)
             } catch {
-                log(.error, "\(error): nothing is forwarded until it is \(isOn ? 1 : 0)")
+                log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")
+                handle(.forwardingFailed(family))
             }
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)

@@ -8,7 +8,8 @@ import Testing
 ///
 /// - `.error`: it is refused, with exactly these diagnostics;
 /// - `.warning`: it is accepted, with exactly these diagnostics;
-/// - without either it is accepted in silence, and must have a `.nft` beside it.
+/// - without either it is accepted in silence, and must have a `.nft` beside it;
+/// - `.nft`: its ruleset, exactly in this text.
 ///
 /// `MASQD_REGENERATE_GOLDEN=1` in the environment rewrites the expected files; review the difference.
 @Suite struct GoldenTests {
@@ -27,15 +28,32 @@ import Testing
         let error = try golden.read(".error").map { String(decoding: $0, as: UTF8.self) }
         let warning = try golden.read(".warning").map { String(decoding: $0, as: UTF8.self) }
         let hasRuleset = try golden.read(".nft") != nil
-        #expect(error != nil || warning != nil || hasRuleset, "nothing stands beside \(golden.fileName)")
+        #expect(
+            error != nil || warning != nil || hasRuleset || GoldenCase.regenerates,
+            "nothing stands beside \(golden.fileName)")
         #expect((error != nil) == (reading.configuration == nil))
         #expect(found == error ?? warning ?? "")
     }
 
+    @Test("A golden file makes the ruleset that stands beside it", arguments: GoldenCase.all)
+    func ruleset(golden: GoldenCase) throws {
+        let text = try #require(try golden.read(".toml"))
+        let reading = Configuration.read(text.span, from: golden.fileName)
+        let ruleset = reading.configuration.map { Ruleset.desired($0).text }
+        var expected = try golden.read(".nft").map { String(decoding: $0, as: UTF8.self) }
+
+        if GoldenCase.regenerates, expected != nil || reading.diagnostics.isEmpty {
+            try golden.write(".nft", ruleset)
+            expected = ruleset
+        }
+        if let expected { #expect(ruleset == expected) }
+    }
+
     @Test("The golden folders hold the cases that the suite is there for")
-    func areFound() {
+    func areFound() throws {
         #expect(GoldenCase.all.count { $0.path.contains("/errors/") } >= 50)
         #expect(GoldenCase.all.count { $0.path.contains("/warnings/") } >= 5)
+        #expect(try GoldenCase.all.count { try $0.read(".nft") != nil } >= 25)
     }
 }
 

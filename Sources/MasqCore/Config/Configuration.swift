@@ -145,3 +145,13 @@ extension Configuration.Reading {
         self.init(configuration: nil, diagnostics: [diagnostic])
     }
 }
+
+extension Configuration.Origin: CustomStringConvertible {
+    /// The path, or "the command line".
+    public var description: String {
+        switch self {
+        case .file(let path): path
+        case .commandLine: "the command line"
+        }
+    }
+}

@@ -118,6 +118,10 @@ extension UplinkStatus.Uplink {
         switch (old?.state, state) {
         case (.up(let before)?, .up(let addresses)) where old?.index == index:
             let list = addresses.map(\.description).joined(separator: ", ")
+            if addresses.starts(with: before) {
+                let more = addresses.dropFirst(before.count).map(\.description).joined(separator: ", ")
+                return "\(name) has the address \(more) too: masquerading \(sources)"
+            }
             let was = before.map(\.description).joined(separator: ", ")
             return "\(name) has another address, \(list) (it was \(was)): masquerading \(sources)"
         case (_, .up): return "\(claim)\(rename): masquerading \(sources)"

@@ -12,6 +12,8 @@ public enum Event: Equatable, Sendable {
     case linksDumped(Links)
     /// The forwarding switches as they are.
     case forwardingRead([AddressFamily: Bool])
+    /// The last `setForwarding` of this family did not work.
+    case forwardingFailed(AddressFamily)
     /// A default route came or went, or something else happened that says nothing about itself.
     case touched
     /// Somebody else committed something to the own table.

@@ -11,8 +11,7 @@ public struct Reconciler: Sendable {
 
     private(set) var configuration: Configuration?
     private var links = Links()
-    private var forwarding: [AddressFamily: Bool] = [:]
-    private var memory: KernelMemory = []
+    private var switches = ForwardingSwitches()
     /// What the kernel has as far as is known; absent before the first commit and after a failed one.
     private var applied: Ruleset?
     private var reported = UplinkStatus()
@@ -38,13 +37,15 @@ public struct Reconciler: Sendable {
             refusal = reason
             return [.notifyReady(status: status)]
         case .memoryFound(let found):
-            memory.formUnion(found)
+            switches.memory.formUnion(found)
             return []
         case .linksDumped(let new):
             return dumped(new)
         case .forwardingRead(let new):
-            let warnings = observe(new)
-            return warnings + switchOn()
+            return switches.observe(new, inForce: applied == nil ? nil : configuration)
+        case .forwardingFailed(let family):
+            switches.gotStuck(family)
+            return []
         case .touched:
             return look() + repairConnections()
         case .tableTouched(let touch):
@@ -88,7 +89,7 @@ public struct Reconciler: Sendable {
         var parts = ["in force: \(configuration.origin)"]
         if applied == nil { parts = ["not in force: \(lastFailure ?? "the kernel was not asked yet")"] }
         parts.append(UplinkStatus(configuration, links).summary)
-        for family in isOffAgainstWish {
+        for family in switches.offAgainstWish(configuration) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
@@ -99,9 +100,7 @@ public struct Reconciler: Sendable {
 // Each of these is one event's answer.
 extension Reconciler {
     private mutating func load(_ new: Configuration) -> [Action] {
-        if new.gateway.ipForward == .require,
-            let family = new.families.first(where: { forwarding[$0] == false })
-        {
+        if let family = switches.missing(for: new) {
             let reason = "\(family.forwardingSwitch) is 0, and [gateway] ip_forward = \"require\""
             guard configuration != nil else { return [.log(.error, reason), .exit(.unavailable)] }
             refusal = reason
@@ -113,20 +112,13 @@ extension Reconciler {
         refusal = nil
         owesReady = true
         backoff = Self.minimumBackoff
-        if new.gateway.ipForward == .manage {
-            for family in new.families where forwarding[family] == false {
-                memory.insert(.forwardingWasOff(family))
-            }
-        } else {
-            // Whoever takes the switches over decides about them from now on.
-            memory = []
-        }
+        switches.load(new)
         return commit()
     }
 
     private func commit() -> [Action] {
         guard let configuration else { return [] }
-        return [.commit(.desired(configuration, memory: memory))]
+        return [.commit(.desired(configuration, memory: switches.memory))]
     }
 
     /// Compare and mend as far as the configuration wants it, even where nothing should have changed.
@@ -136,7 +128,7 @@ extension Reconciler {
         if applied == nil { return commit() }
         switch configuration.reconcile.mode {
         case .repair: return commit()
-        case .report: return news() + [.inspect(.desired(configuration, memory: memory))]
+        case .report: return news() + [.inspect(.desired(configuration, memory: switches.memory))]
         case .off: return news()
         }
     }
@@ -188,7 +180,7 @@ extension Reconciler {
     private mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
         guard let configuration else { return [] }
         var actions: [Action] = []
-        let ruleset = Ruleset.desired(configuration, memory: memory)
+        let ruleset = Ruleset.desired(configuration, memory: switches.memory)
         if changes > 0, applied == ruleset {
             actions += defence.repaired(changes, microseconds: microseconds)
         } else if lastFailure != nil {
@@ -199,12 +191,14 @@ extension Reconciler {
         applied = ruleset
         lastFailure = nil
         backoff = Self.minimumBackoff
-        actions += switchOn()
+        actions += switches.switchOn(configuration)
 
         let news = news()
         actions += news
         if owesReady {
             owesReady = false
+            let extent = changes == 0 ? ": nothing had to change" : ""
+            actions.append(.log(.info, "\(configuration.origin) is in force\(extent)"))
             actions.append(.notifyReady(status: status))
         } else if !news.isEmpty {
             actions.append(.notifyStatus(status))
@@ -247,71 +241,9 @@ extension Reconciler {
 
     private mutating func stop() -> [Action] {
         isStopping = true
-        var actions: [Action] = []
         // First the switches: between the two steps nothing can leave untranslated.
-        for family in AddressFamily.allCases
-        where memory.contains(.forwardingWasOff(family)) && forwarding[family] == true {
-            actions.append(.setForwarding(family, false))
-            actions.append(.log(.info, "\(family.forwardingSwitch) is 0 again, as it was"))
-        }
-        return actions + [
+        return switches.switchBack() + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
         ]
-    }
-}
-
-// The forwarding switches.
-extension Reconciler {
-    /// Families that are configured and can't forward although they should.
-    private var isOffAgainstWish: [AddressFamily] {
-        guard let configuration, configuration.gateway.ipForward != .ignore else { return [] }
-        return configuration.families.filter { forwarding[$0] == false }
-    }
-
-    private mutating func observe(_ new: [AddressFamily: Bool]) -> [Action] {
-        let before = forwarding
-        forwarding = new
-        guard applied != nil, let configuration else { return [] }
-        return isOffAgainstWish.filter { before[$0] == true }.map { family in
-            let consequence =
-                configuration.gateway.ipForward == .manage
-                ? "setting it to 1 again" : "nothing is forwarded until it is 1 again"
-            return .log(.warning, "somebody set \(family.forwardingSwitch) to 0: \(consequence)")
-        }
-    }
-
-    /// Only when the rules are there: before, forwarding would let private addresses out.
-    private mutating func switchOn() -> [Action] {
-        guard applied != nil, configuration?.gateway.ipForward == .manage else { return [] }
-        return isOffAgainstWish.map { family in
-            forwarding[family] = true
-            return .setForwarding(family, true)
-        }
-    }
-}
-
-extension Configuration {
-    /// The families that anything is masqueraded in.
-    var families: [AddressFamily] {
-        AddressFamily.allCases.filter { family in
-            masquerades.contains { $0.source.contains { $0.family == family } }
-        }
-    }
-}
-
-extension AddressFamily {
-    /// The sysctl that switches forwarding on.
-    var forwardingSwitch: String {
-        self == .ipv4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding"
-    }
-}
-
-extension Configuration.Origin: CustomStringConvertible {
-    /// The path, or "the command line".
-    public var description: String {
-        switch self {
-        case .file(let path): path
-        case .commandLine: "the command line"
-        }
     }
 }

@@ -29,6 +29,11 @@ struct Batch: ~Copyable {
     /// What is handed to the kernel.
     var bytes: UnsafeRawBufferPointer { writer.bytes }
 
+    /// Whether a sequence number is one of the batch's; 0 stands for the batch as a whole.
+    func contains(_ sequence: UInt32) -> Bool {
+        sequence == 0 || sequence &- firstSequence <= lastSequence &- firstSequence
+    }
+
     /// The index of the change that a message belongs to.
     func owner(of sequence: UInt32) -> Int? {
         let index = Int(sequence &- firstSequence &- 1)

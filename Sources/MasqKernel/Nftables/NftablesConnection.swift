@@ -81,13 +81,20 @@ public struct NftablesConnection: ~Copyable {
     /// Only the first error counts: after it the kernel also blames messages that are innocent.
     private func readVerdict(of batch: borrowing Batch, _ changes: [Change]) throws(NetlinkError) {
         var failure: NetlinkError?
-        while let messages = try socket.receive(into: buffer, waiting: false) {
-            for message in messages {
-                guard let code = message.errorCode, code != 0, failure == nil else { continue }
-                let object = batch.owner(of: message.sequence).map { "\(changes[$0])" }
-                failure = NetlinkError(.commit, code: code, object: object ?? "the batch")
+        var overflow: NetlinkError?
+        while true {
+            do {
+                guard let messages = try socket.receive(into: buffer, waiting: false) else { break }
+                for message in messages where batch.contains(message.sequence) {
+                    guard let code = message.errorCode, code != 0, failure == nil else { continue }
+                    let object = batch.owner(of: message.sequence).map { "\(changes[$0])" }
+                    failure = NetlinkError(.commit, code: code, object: object ?? "the batch")
+                }
+            } catch  where error.code == ENOBUFS {
+                // More errors than the buffer holds; the first ones are still in it.
+                overflow = error
             }
         }
-        if let failure { throw failure }
+        if let failure = failure ?? overflow { throw failure }
     }
 }

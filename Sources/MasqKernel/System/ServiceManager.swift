@@ -53,7 +53,7 @@ public struct ServiceManager: ~Copyable {
     private func send(_ message: String) {
         guard socket >= 0 else { return }
         withUnixAddress(path) { address, length in
-            var message = message
+            var message = message + "\n"
             message.withUTF8 {
                 _ = sendto(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL), address, length)
             }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import Testing
+
+@Suite struct UplinkStatusTests {
+    private func status(_ configuration: Configuration = .howTo, _ links: Link...) -> UplinkStatus {
+        UplinkStatus(configuration, Links(links))
+    }
+
+    @Test("Before anything is known there is nothing to tell")
+    func nothing() {
+        #expect(UplinkStatus().uplinks.isEmpty)
+        #expect(UplinkStatus().changes(since: UplinkStatus()).isEmpty)
+    }
+
+    @Test("The state is what somebody who waits for the Internet needs: there, up, with an address")
+    func states() {
+        #expect(status().uplinks.map(\.state) == [.absent])
+        #expect(status(.howTo, .link("ppp0", 7, up: false, "203.0.113.7")).uplinks.map(\.state) == [.down])
+        #expect(status(.howTo, .link("ppp0", 7, up: true)).uplinks.map(\.state) == [.withoutAddress])
+        #expect(
+            status(.howTo, .link("ppp0", 7, up: true, "203.0.113.7")).uplinks.map(\.state)
+                == [.up([IPAddress("203.0.113.7")].compactMap { $0 })])
+    }
+
+    @Test("An address counts where a source of its family is masqueraded, and never a link-local one")
+    func families() {
+        let link = Link.link("ppp0", 7, up: true, "fe80::1", "203.0.113.7", "2001:db8::1")
+        let summaries = [["192.168.0.0/16"], ["fd00::/8"], ["192.168.0.0/16", "fd00::/8"]].map { sources in
+            var configuration = Configuration.howTo
+            configuration.masquerades[0].source = sources.compactMap { try? IPNetwork($0) }
+            return status(configuration, link).summary
+        }
+        #expect(
+            summaries == [
+                "ppp0 is up with 203.0.113.7", "ppp0 is up with 2001:db8::1",
+                "ppp0 is up with 203.0.113.7, 2001:db8::1",
+            ])
+        #expect(
+            status(.masquerading("ppp0", "fd00::/8"), .link("ppp0", 7, up: true, "fe80::1")).summary
+                == "ppp0 is up without an address")
+    }
+
+    @Test("Uplinks are every configured name, and every link that a glob means, by name")
+    func names() {
+        var configuration = Configuration.masquerading("wan", "192.168.0.0/16")
+        configuration.masquerades += Configuration.masquerading("ppp*", "10.0.0.0/8", "fd00::/8").masquerades
+        configuration.masquerades += Configuration.masquerading("ppp1", "10.0.0.0/8").masquerades
+        let status = status(
+            configuration, .link("eth0", 2, up: true, "192.168.1.1"),
+            .link("ppp0", 7, up: true, "203.0.113.7"),
+            .link("ppp1", 9, up: false))
+        #expect(status.uplinks.map(\.name) == ["ppp0", "ppp1", "wan"])
+        #expect(status.uplinks.map(\.index) == [7, 9, nil])
+        #expect(
+            status.uplinks.map(\.sources) == [
+                "10.0.0.0/8 and 1 more", "10.0.0.0/8 and 2 more", "192.168.0.0/16",
+            ])
+        #expect(status.summary == "ppp0 is up with 203.0.113.7; ppp1 is down; waiting for wan")
+        #expect(self.status(.masquerading("ppp*", "10.0.0.0/8")).summary == "no uplink is there")
+    }
+
+    @Test("Each uplink that is there at the first look, or is not, gets a line of its own")
+    func firstLook() {
+        var configuration = Configuration.masquerading("wan", "192.168.0.0/16")
+        configuration.masquerades[0].outInterfaces += ["ppp0", "ppp1", "ppp2"].map(InterfacePattern.name)
+        let first = status(
+            configuration, .link("ppp0", 7, up: true, "203.0.113.7"), .link("ppp1", 8, up: false),
+            .link("ppp2", 9, up: true))
+        #expect(
+            first.changes(since: UplinkStatus()) == [
+                "ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16",
+                "ppp1 is down: nothing leaves by it",
+                "ppp2 is up without an address: nothing can be masqueraded to it yet",
+                "wan is not there yet: the rules are, and wait for it",
+            ])
+        #expect(first.changes(since: first).isEmpty)
+    }
+
+    @Test("A link of a glob that goes is gone, a configured name that goes is waited for")
+    func gone() {
+        let link = Link.link("ppp0", 7, up: true, "203.0.113.7")
+        #expect(
+            status().changes(since: status(.howTo, link)) == ["ppp0 is gone: the rules stay, and wait for it"]
+        )
+        let glob = Configuration.masquerading("ppp*", "192.168.0.0/16")
+        #expect(status(glob).changes(since: status(glob, link)) == ["ppp0 is gone"])
+    }
+
+    @Test("Two links that swap their names are told by the names that they had")
+    func swapped() {
+        let glob = Configuration.masquerading("ppp*", "192.168.0.0/16")
+        let before = status(
+            glob, .link("ppp0", 7, up: true, "203.0.113.7"), .link("ppp1", 8, up: true, "198.51.100.9"))
+        let after = status(
+            glob, .link("ppp1", 7, up: true, "203.0.113.7"), .link("ppp0", 8, up: true, "198.51.100.9"))
+        #expect(
+            after.changes(since: before) == [
+                "ppp0 is up with 198.51.100.9 (it was ppp1): masquerading 192.168.0.0/16",
+                "ppp1 is up with 203.0.113.7 (it was ppp0): masquerading 192.168.0.0/16",
+            ])
+    }
+
+    @Test("A dump that names an index twice keeps the last")
+    func links() {
+        let links = Links([.link("ppp0", 7, up: false), .link("ppp1", 7, up: true)])
+        #expect(links.byIndex.count == 1)
+        #expect(links.named("ppp1")?.index == 7)
+        #expect(links.named("ppp0") == nil)
+    }
+}

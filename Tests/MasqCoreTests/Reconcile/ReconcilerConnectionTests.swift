@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import Testing
+
+@Suite struct ReconcilerConnectionTests {
+    private static let up = Links([.link("ppp0", 7, up: true, "203.0.113.7")])
+
+    private static func started(repair: Bool = true) -> Reconciler {
+        var configuration = Configuration.howTo
+        configuration.conntrack.repair = repair
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.forwardingRead([.ipv4: true]))
+        _ = reconciler.handle(.linksDumped(up))
+        _ = reconciler.handle(.configurationLoaded(configuration))
+        _ = reconciler.handle(.committed(changes: 0))
+        return reconciler
+    }
+
+    @Test("Connections are examined behind a commit that changed something, at start and at repairs")
+    func behindCommits() {
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.configurationLoaded(.howTo))
+        #expect(reconciler.handle(.committed(changes: 42)).last == .repairConnections)
+        #expect(!reconciler.handle(.committed(changes: 0)).contains(.repairConnections))
+        #expect(reconciler.handle(.committed(changes: 1)).last == .repairConnections)
+    }
+
+    @Test("Connections are examined where the uplinks or the default route changed, and not else")
+    func behindEvents() {
+        var reconciler = Self.started()
+        #expect(!reconciler.handle(.linksDumped(Self.up)).contains(.repairConnections))
+        let other = Links([.link("ppp0", 7, up: true, "198.51.100.9")])
+        #expect(reconciler.handle(.linksDumped(other)).last == .repairConnections)
+        #expect(reconciler.handle(.touched).last == .repairConnections)
+    }
+
+    @Test("Before rules are in force, and where the configuration does not want it, none is examined")
+    func never() {
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.configurationLoaded(.howTo))
+        #expect(!reconciler.handle(.touched).contains(.repairConnections))
+        #expect(reconciler.handle(.leakSeen).isEmpty)
+
+        reconciler = Self.started(repair: false)
+        #expect(!reconciler.handle(.touched).contains(.repairConnections))
+        #expect(!reconciler.handle(.linksDumped(Links())).contains(.repairConnections))
+        #expect(!reconciler.handle(.committed(changes: 3)).contains(.repairConnections))
+    }
+
+    @Test("What was deleted is told with one example, and nothing is told where nothing was")
+    func told() throws {
+        var reconciler = Self.started()
+        let (client, server) = (
+            try #require(IPAddress("192.168.1.2")), try #require(IPAddress("198.51.100.80"))
+        )
+        var flow = Flow(
+            source: client, destination: server, translatedSource: client, transport: 17, sourcePort: 5060,
+            destinationPort: 5061)
+        #expect(
+            reconciler.handle(.connectionsRepaired(deleted: 1, example: flow)) == [
+                .log(
+                    .notice,
+                    """
+                    1 connection deleted, to be translated anew: \
+                    udp 192.168.1.2:5060 to 198.51.100.80:5061 was untranslated
+                    """)
+            ])
+        flow.translatedSource = try #require(IPAddress("203.0.113.7"))
+        flow.transport = 6
+        #expect(
+            reconciler.handle(.connectionsRepaired(deleted: 7, example: flow)) == [
+                .log(
+                    .notice,
+                    """
+                    7 connections deleted, to be translated anew: \
+                    tcp 192.168.1.2:5060 to 198.51.100.80:5061 kept the address 203.0.113.7
+                    """)
+            ])
+        #expect(reconciler.handle(.connectionsRepaired(deleted: 0, example: nil)).isEmpty)
+    }
+
+    @Test("The alarm is armed again after a second, and later and later where nothing could be mended")
+    func alarm() {
+        var reconciler = Self.started()
+        for (deleted, silence) in [(3, 1000), (0, 2000), (0, 4000), (3, 1000), (0, 2000)] {
+            #expect(reconciler.handle(.leakSeen) == [.repairConnections])
+            #expect(
+                reconciler.handle(.connectionsRepaired(deleted: deleted, example: nil))
+                    == [.startAlarmTimer(milliseconds: silence)])
+            #expect(reconciler.handle(.alarmTimerFired) == [.rearmLeakAlarm])
+        }
+        for _ in 0..<10 {
+            _ = reconciler.handle(.leakSeen)
+            _ = reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+        }
+        _ = reconciler.handle(.leakSeen)
+        #expect(
+            reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+                == [.startAlarmTimer(milliseconds: 60_000)])
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import Testing
+
+@Suite struct ReconcilerFailureTests {
+    private static let refusal = CommitFailure(
+        reason: "the kernel refused chain forward: Out of memory", kind: .other)
+
+    private static func started() -> SimulatedMachine {
+        var machine = SimulatedMachine()
+        machine.forwarding = [.ipv4: true, .ipv6: false]
+        _ = machine.start(.howTo)
+        return machine
+    }
+
+    @Test(
+        "What will not get better by waiting ends the start with an exit status that says so",
+        arguments: [(CommitFailure.Kind.notPermitted, 77 as Int32), (.unsupported, 69)])
+    func hopeless(kind: CommitFailure.Kind, status: Int32) {
+        var machine = SimulatedMachine()
+        machine.failure = CommitFailure(reason: "no", kind: kind)
+        let actions = machine.start(.howTo)
+        #expect(actions.first == .log(.error, "no: no rules are in force"))
+        #expect(actions.count == 2)
+        #expect(machine.exitStatus?.rawValue == status)
+        #expect(machine.forwarding == [.ipv4: false, .ipv6: false])
+    }
+
+    @Test(
+        "Anything else is told once and tried again, after 100 ms, 200 ms, and so on up to a minute"
+    )
+    func backoff() {
+        var machine = SimulatedMachine()
+        machine.failure = Self.refusal
+        #expect(
+            machine.start(.howTo) == [
+                .log(.error, "the kernel refused chain forward: Out of memory: no rules are in force"),
+                .startRetryTimer(milliseconds: 100),
+            ])
+        for milliseconds in [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000] {
+            #expect(machine.fireTimer() == [.startRetryTimer(milliseconds: milliseconds)])
+        }
+        // Nothing is forwarded without rules, and READY is still owed.
+        #expect(machine.forwarding[.ipv4] == false)
+        #expect(machine.awaitsReady)
+
+        machine.failure = nil
+        let actions = machine.fireTimer()
+        #expect(actions.contains(.setForwarding(.ipv4, true)))
+        #expect(actions.last == .notifyReady(status: "in force: /etc/masqd.toml; waiting for ppp0"))
+        #expect(machine.fireTimer().isEmpty)
+        #expect(machine.violations.isEmpty)
+    }
+
+    @Test("Another reason is told again, and after a success the waits are short again")
+    func anotherReason() {
+        var machine = Self.started()
+        machine.failure = Self.refusal
+        #expect(
+            machine.send(.touched).first
+                == .log(
+                    .error,
+                    "the kernel refused chain forward: Out of memory: the previous rules stay in force"))
+        #expect(machine.fireTimer().contains(.startRetryTimer(milliseconds: 200)))
+        machine.failure = CommitFailure(reason: "other", kind: .notPermitted)
+        let actions = machine.fireTimer()
+        #expect(actions.first == .log(.error, "other: the previous rules stay in force"))
+        #expect(actions.contains(.startRetryTimer(milliseconds: 400)))
+        #expect(machine.exitStatus == nil)
+
+        machine.failure = nil
+        #expect(machine.fireTimer().first == .log(.notice, "the rules are in force again"))
+        machine.failure = Self.refusal
+        #expect(machine.send(.touched).contains(.startRetryTimer(milliseconds: 100)))
+    }
+
+    @Test("A reload that the kernel refuses is answered once, the old rules stay, and it is tried again")
+    func reload() {
+        var machine = Self.started()
+        let old = machine.table.table
+        machine.failure = Self.refusal
+        let actions = machine.reload(.masquerading("eth1", "10.0.0.0/8"))
+        #expect(
+            actions.first
+                == .log(
+                    .error,
+                    "the kernel refused chain forward: Out of memory: the previous rules stay in force"))
+        #expect(actions.count { if case .notifyReady = $0 { true } else { false } } == 1)
+        #expect(actions.last == .startRetryTimer(milliseconds: 100))
+        #expect(machine.table.table == old)
+
+        machine.failure = nil
+        _ = machine.fireTimer()
+        #expect(machine.table.table == Snapshot(textOf: .desired(.masquerading("eth1", "10.0.0.0/8"))))
+        #expect(machine.violations.isEmpty)
+        #expect(!machine.awaitsReady)
+    }
+
+    @Test("A reload that the kernel has no means for is not a reason to end what works")
+    func reloadUnsupported() {
+        var machine = Self.started()
+        machine.failure = CommitFailure(reason: "no", kind: .unsupported)
+        #expect(
+            machine.reload(.masquerading("eth1", "10.0.0.0/8")).first
+                == .log(.error, "no: the previous rules stay in force"))
+        #expect(machine.exitStatus == nil)
+    }
+
+    @Test("A reload in the middle of a wait is tried at once, with short waits again")
+    func reloadWhileWaiting() {
+        var machine = SimulatedMachine()
+        machine.failure = Self.refusal
+        _ = machine.start(.howTo)
+        for _ in 0..<5 { _ = machine.fireTimer() }
+        #expect(machine.reload(.howTo).contains(.startRetryTimer(milliseconds: 100)))
+        machine.failure = nil
+        let actions = machine.send(.linksDumped(Links()))
+        #expect(actions.count { if case .notifyReady = $0 { true } else { false } } == 1)
+        #expect(machine.violations.isEmpty)
+    }
+
+    @Test("While commits fail no uplink is said to be served")
+    func noNews() {
+        var machine = Self.started()
+        machine.failure = Self.refusal
+        let up = machine.change(.link("ppp0", 7, up: true, "203.0.113.7"))
+        let line = "ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16"
+        #expect(!up.contains(.log(.notice, line)))
+        machine.failure = nil
+        #expect(machine.fireTimer().contains(.log(.notice, line)))
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+
+/// A machine that does at once what the reconciler decides, as the daemon and a kernel would.
+struct SimulatedMachine {
+    private var reconciler = Reconciler()
+    private var lowered: (ruleset: Ruleset, snapshot: Snapshot)?
+    var table = TableModel()
+    var forwarding: [AddressFamily: Bool] = [.ipv4: false, .ipv6: false]
+    var links = Links()
+    /// What every commit fails with, while it is set.
+    var failure: CommitFailure?
+
+    /// The number of changes of every commit that succeeded.
+    private(set) var commits: [Int] = []
+    /// The milliseconds of a retry timer that is running.
+    private(set) var timer: Int?
+    /// How the process ended, if it did.
+    private(set) var exitStatus: Action.ExitStatus?
+    /// The service manager waits for READY: since the start, or since RELOADING.
+    private(set) var awaitsReady = true
+    /// What no sequence of events may lead to.
+    private(set) var violations: [String] = []
+
+    /// Starts the daemon as `Daemon.begin` does.
+    mutating func start(_ configuration: Configuration) -> [Action] {
+        reconciler = Reconciler()
+        (timer, exitStatus, awaitsReady) = (nil, nil, true)
+        return send(.memoryFound(table.table.memory)) + send(.forwardingRead(forwarding))
+            + send(.linksDumped(links)) + send(.configurationLoaded(configuration))
+    }
+
+    /// SIGHUP, with a good file.
+    mutating func reload(_ configuration: Configuration) -> [Action] {
+        beginReload()
+        return send(.forwardingRead(forwarding)) + send(.configurationLoaded(configuration))
+    }
+
+    /// SIGHUP, with a bad file.
+    mutating func reload(refusedBecause reason: String) -> [Action] {
+        beginReload()
+        return send(.configurationRefused(reason: reason))
+    }
+
+    private mutating func beginReload() {
+        if exitStatus == nil { awaitsReady = true }
+    }
+
+    /// The links are these now, and rtnetlink says so.
+    mutating func change(_ links: Link...) -> [Action] {
+        self.links = Links(links)
+        return send(.linksDumped(self.links))
+    }
+
+    /// The retry timer's time is over.
+    mutating func fireTimer() -> [Action] {
+        timer = nil
+        return send(.retryTimerFired)
+    }
+
+    /// Does what the reconciler answers, and hands back what others notice of it.
+    mutating func send(_ event: Event) -> [Action] {
+        var noticed: [Action] = []
+        for action in reconciler.handle(event) {
+            if exitStatus != nil { violations.append("\(action) after the end") }
+            switch action {
+            case .commit(let ruleset): noticed += send(commit(ruleset))
+            case .inspect(let ruleset): noticed += send(.inspected(changes: differences(from: ruleset).count))
+            case .repairConnections: noticed += send(.connectionsRepaired(deleted: 0, example: nil))
+            case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
+            case .removeTable, .setForwarding, .startRetryTimer, .log, .notifyReady, .notifyStatus, .exit:
+                noticed.append(action)
+                perform(action)
+            }
+        }
+        let isSwitched = noticed.contains { if case .setForwarding = $0 { true } else { false } }
+        // rtnetlink's answer to our own change.
+        return isSwitched ? noticed + send(.forwardingRead(forwarding)) : noticed
+    }
+
+    private mutating func differences(from ruleset: Ruleset) -> [Change] {
+        if lowered?.ruleset != ruleset { lowered = (ruleset, Snapshot(textOf: ruleset)) }
+        return Difference.changes(from: table.table, to: lowered?.snapshot ?? Snapshot())
+    }
+
+    private mutating func commit(_ ruleset: Ruleset) -> Event {
+        if let failure { return .commitFailed(failure) }
+        let changes = differences(from: ruleset)
+        do {
+            try table.commit(changes)
+        } catch {
+            violations.append("the kernel refused the batch: \(error)")
+        }
+        commits.append(changes.count)
+        return .committed(changes: changes.count)
+    }
+
+    private mutating func perform(_ action: Action) {
+        switch action {
+        case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
+            .notifyStatus:
+            break
+        case .removeTable: table = TableModel()
+        case .setForwarding(let family, let isOn):
+            if isOn, commits.isEmpty { violations.append("forwarding without rules") }
+            forwarding[family] = isOn
+        case .startRetryTimer(let milliseconds): timer = milliseconds
+        case .notifyReady:
+            if !awaitsReady { violations.append("READY that nobody waits for") }
+            awaitsReady = false
+        case .exit(let status): exitStatus = status
+        }
+    }
+}
+
+extension Configuration {
+    /// The how-to: 192.168.0.0/16 behind ppp0.
+    static var howTo: Configuration { masquerading("ppp0", "192.168.0.0/16") }
+
+    /// One block of an interface, or a glob, and its sources.
+    static func masquerading(
+        _ outInterface: String, _ sources: String..., ipForward: ForwardingMode = .manage
+    ) -> Configuration {
+        let block = Masquerade(
+            line: 4, outInterfaces: [outInterface].compactMap { try? InterfacePattern($0) },
+            source: sources.compactMap { try? IPNetwork($0) })
+        var configuration = Configuration(origin: .file("/etc/masqd.toml"), masquerades: [block])
+        configuration.gateway.ipForward = ipForward
+        return configuration
+    }
+}
+
+extension Link {
+    /// A link by name, index, state and addresses.
+    static func link(_ name: String, _ index: Int32, up isUp: Bool, _ addresses: String...) -> Link {
+        Link(index: index, name: name, isUp: isUp, addresses: addresses.compactMap { IPAddress($0) })
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+
+extension Configuration {
+    /// A configuration of few names and few networks, so that blocks often meet, overlap and repeat.
+    static func random(
+        blocks: ClosedRange<Int> = 1...4, using generator: inout SplitMix64
+    ) -> Configuration {
+        let path = ["/etc/masqd.toml", "/a/\"b\\\u{1B}ü.toml", "/" + String(repeating: "x", count: 300)]
+            .randomElement(using: &generator)
+        var configuration = Configuration(
+            origin: Bool.random(using: &generator) ? .file(path ?? "") : .commandLine, masquerades: [])
+        configuration.gateway.ipForward =
+            ForwardingMode.allCases.randomElement(using: &generator) ?? .manage
+        configuration.conntrack.repair = Bool.random(using: &generator)
+        configuration.forward.policy = Policy.allCases.randomElement(using: &generator) ?? .accept
+        configuration.forward.unsolicited = Policy.allCases.randomElement(using: &generator) ?? .drop
+        if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }
+        for number in 1...Int.random(in: blocks, using: &generator) {
+            configuration.masquerades.append(.random(line: 10 * number, using: &generator))
+        }
+        return configuration
+    }
+
+    /// Interface names among which some are keywords of nft's, or no identifiers of it.
+    static let interfaceNames = ["ppp0", "ppp1", "pppoe0", "wan@1", "wan_1", "masquerade", "eth0.100", "-ü"]
+    static let globs = ["ppp", "pppo", "p", "wan", "wan@"]
+    static let networks = [
+        "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.3.0/24", "10.1.2.3/32", "192.168.0.0/16",
+        "0.0.0.0/0",
+        "255.255.255.255/32", "fd00::/8", "fd00:1::/32", "fd00:1::1/128", "2001:db8::/32", "::/0",
+    ].compactMap { try? IPNetwork($0) }
+}
+
+extension Masquerade {
+    fileprivate static func random(line: Int, using generator: inout SplitMix64) -> Masquerade {
+        let patterns =
+            Configuration.interfaceNames.map(InterfacePattern.name)
+            + Configuration.globs.map(InterfacePattern.prefix)
+        var block = Masquerade(
+            line: line, outInterfaces: some(of: patterns, 1...3, using: &generator),
+            source: some(of: Configuration.networks, 1...4, using: &generator))
+        block.exclude = some(of: Configuration.networks, 0...2, using: &generator)
+        block.ports = [nil, nil, 1024...65535, 7...7].randomElement(using: &generator) ?? nil
+        block.random = PortSelection.allCases.randomElement(using: &generator) ?? .none
+        block.persistent = Bool.random(using: &generator)
+        return block
+    }
+
+    private static func some<Element>(
+        of all: [Element], _ count: ClosedRange<Int>, using generator: inout SplitMix64
+    ) -> [Element] {
+        Array(all.shuffled(using: &generator).prefix(Int.random(in: count, using: &generator)))
+    }
+}
+
+extension IPNetwork {
+    /// Whether the address is in the network, bit by bit.
+    func contains(_ address: IPAddress) -> Bool {
+        address.family == family
+            && (0..<prefixLength).allSatisfy { bit in
+                let shift = UInt128(family.bitCount - 1 - bit)
+                return address.value >> shift & 1 == self.address.value >> shift & 1
+            }
+    }
+}

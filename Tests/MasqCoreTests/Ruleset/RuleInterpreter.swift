@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+
+/// A packet, as far as the rules look at it.
+struct SimulatedPacket {
+    var input: String?
+    var output: String?
+    var source: IPAddress
+    var destination: IPAddress
+    var transport = Rule.TransportProtocol.tcp
+    /// What connection tracking says; nothing of an INVALID or untracked packet's connection.
+    var connection: Connection?
+    var state: Rule.ConnectionState = []
+    var isEncrypted = false
+    var wasEncrypted = false
+    var isSourceLocalToOutput = false
+
+    struct Connection {
+        var isSourceTranslated = false
+        var isDestinationTranslated = false
+        var isConfirmed = false
+        var isReply = false
+    }
+
+    /// The first packet of a connection.
+    static func first(from source: IPAddress, to destination: IPAddress) -> SimulatedPacket {
+        SimulatedPacket(source: source, destination: destination, connection: Connection())
+    }
+}
+
+/// What became of a packet in a base chain.
+struct SimulatedOutcome: Equatable {
+    enum Verdict: Equatable {
+        case accept
+        case drop
+        case masquerade(Rule.Masquerading)
+    }
+
+    var verdict: Verdict
+    /// The counter of the rule that decided.
+    var counter: String?
+    /// How many rules the packet passed, the deciding one included.
+    var ruleCount: Int
+    var raised: [String] = []
+}
+
+extension Ruleset {
+    /// Sends a packet through a base chain, as the kernel would.
+    func outcome(of packet: SimulatedPacket, in chain: String) -> SimulatedOutcome? {
+        guard let base = chains.first(where: { $0.name == chain })?.base else { return nil }
+        var outcome = SimulatedOutcome(
+            verdict: base.policy == 0 ? .drop : .accept, counter: nil, ruleCount: 0)
+        _ = run(packet, chain, &outcome)
+        return outcome
+    }
+
+    /// Returns whether the packet is decided on.
+    private func run(_ packet: SimulatedPacket, _ name: String, _ outcome: inout SimulatedOutcome) -> Bool {
+        for rule in chains.first(where: { $0.name == name })?.rules ?? [] {
+            outcome.ruleCount += 1
+            guard rule.matches.allSatisfy({ matches(packet, $0) }) else { continue }
+            switch rule.action {
+            case .accept: outcome.verdict = .accept
+            case .drop: outcome.verdict = .drop
+            case .masquerade(let options): outcome.verdict = .masquerade(options)
+            case .raise(let alarm):
+                outcome.raised.append(alarm)
+                continue
+            case .jump(let chain):
+                if run(packet, chain, &outcome) { return true }
+                continue
+            case .dispatch(let direction, let map):
+                if let chain = jumps(map)[interface(packet, direction) ?? ""], run(packet, chain, &outcome) {
+                    return true
+                }
+                continue
+            }
+            outcome.counter = rule.counter
+            return true
+        }
+        return false
+    }
+
+    private func matches(_ packet: SimulatedPacket, _ match: Rule.Match) -> Bool {
+        switch match {
+        case .interface(let direction, let pattern):
+            return interface(packet, direction).map(pattern.matches) ?? false
+        case .interfaceIn(let direction, let set):
+            guard case .interfaces(let names) = elements(set) else { return false }
+            return interface(packet, direction).map(names.contains) ?? false
+        case .address(let family, let side, let set):
+            guard case .addresses(let ranges) = elements(set) else { return false }
+            let address = side == .source ? packet.source : packet.destination
+            return address.family == family
+                && ranges.ranges.contains { $0.first <= address.value && address.value <= $0.last }
+        case .transport(let transport): return packet.transport == transport
+        case .sourceTranslated: return packet.connection?.isSourceTranslated == true
+        case .destinationTranslated: return packet.connection?.isDestinationTranslated == true
+        case .unconfirmed: return packet.connection?.isConfirmed == false
+        case .confirmed: return packet.connection?.isConfirmed == true
+        case .replyDirection: return packet.connection?.isReply == true
+        case .state(let states): return !packet.state.isDisjoint(with: states)
+        case .leavesThroughIPsec: return packet.isEncrypted
+        case .cameThroughIPsec: return packet.wasEncrypted
+        case .sourceForeignToOutInterface: return !packet.isSourceLocalToOutput
+        }
+    }
+
+    private func interface(_ packet: SimulatedPacket, _ direction: Rule.Direction) -> String? {
+        direction == .input ? packet.input : packet.output
+    }
+
+    private func elements(_ set: String) -> Elements? { sets.first { $0.name == set }?.elements }
+
+    private func jumps(_ map: String) -> [String: String] {
+        if case .jumps(let jumps) = elements(map) { jumps } else { [:] }
+    }
+}

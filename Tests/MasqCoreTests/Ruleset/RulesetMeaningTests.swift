@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import Testing
+
+/// What the rules do to packets, against what the configuration says of them.
+@Suite struct RulesetMeaningTests {
+    private static let addresses = [
+        "10.0.0.1", "10.1.0.1", "10.1.2.3", "10.1.2.4", "10.1.3.1", "192.168.7.7", "203.0.113.7",
+        "255.255.255.255", "fd00::1", "fd00:1::1", "fd00:1::2", "2001:db8::1", "2a00::1",
+    ].compactMap { IPAddress($0) }
+    private static let interfaces = Configuration.interfaceNames + ["eth0", "pppoe7", "wan@2", "pp"]
+
+    /// Every configuration with some packets between any addresses, by any interfaces.
+    private func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> Void) {
+        for seed in UInt64(0)..<150 {
+            var random = SplitMix64(seed: seed)
+            let configuration = Configuration.random(using: &random)
+            let ruleset = Ruleset.desired(configuration)
+            for _ in 0..<40 {
+                let source = Self.addresses.randomElement(using: &random) ?? Self.addresses[0]
+                let others = Self.addresses.filter { $0.family == source.family }
+                var packet = SimulatedPacket.first(
+                    from: source, to: others.randomElement(using: &random) ?? source)
+                packet.input = Self.interfaces.randomElement(using: &random)
+                packet.output = Self.interfaces.randomElement(using: &random)
+                packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
+                body("seed \(seed): \(packet)", configuration, ruleset, packet)
+            }
+        }
+    }
+
+    /// The blocks that mean packets which leave by an interface from a source, in the file's order.
+    private func blocks(
+        _ configuration: Configuration, by interface: String?, inside: IPAddress
+    ) -> [(number: Int, block: Masquerade)] {
+        configuration.masquerades.enumerated().map { ($0 + 1, $1) }.filter { _, block in
+            block.outInterfaces.contains { $0.matches(interface ?? "") }
+                && block.source.contains { $0.contains(inside) }
+        }
+    }
+
+    @Test("The first block of the file that means a packet translates it, however its interfaces are written")
+    func translation() {
+        forEachPacket { message, configuration, ruleset, packet in
+            let first = blocks(configuration, by: packet.output, inside: packet.source).first
+            let outcome = ruleset.outcome(of: packet, in: "postrouting")
+            guard let (number, block) = first,
+                !block.exclude.contains(where: { $0.contains(packet.destination) })
+            else {
+                #expect(outcome?.verdict == .accept, "\(message)")
+                return
+            }
+            var options = Rule.Masquerading(random: block.random, persistent: block.persistent)
+            let isOtherFamilysICMP = packet.transport == (packet.source.family == .ipv4 ? .icmpv6 : .icmp)
+            if !isOtherFamilysICMP { options.ports = block.ports }
+            #expect(outcome?.verdict == .masquerade(options), "\(message)")
+            #expect(outcome?.counter == "masquerade_\(number)", "\(message)")
+        }
+    }
+
+    @Test("A connection's first packet goes out, unless it came in by an uplink of its own block")
+    func outward() {
+        forEachPacket { message, configuration, ruleset, packet in
+            let first = blocks(configuration, by: packet.output, inside: packet.source).first
+            guard let (_, block) = first else { return }
+            let isSpoofed = block.outInterfaces.contains { $0.matches(packet.input ?? "") }
+            let outcome = ruleset.outcome(of: packet, in: "forward")
+            #expect(outcome?.verdict == (isSpoofed ? .drop : .accept), "\(message)")
+            #expect(outcome?.counter == (isSpoofed ? "spoofed" : nil), "\(message)")
+        }
+    }
+
+    @Test(
+        "What would stay untranslated for ever is dropped, and raises the alarm where there is a connection"
+    )
+    func leaks() {
+        forEachPacket { message, configuration, ruleset, packet in
+            guard let (_, block) = blocks(configuration, by: packet.output, inside: packet.source).first,
+                !block.outInterfaces.contains(where: { $0.matches(packet.input ?? "") })
+            else { return }
+            let isExcluded = block.exclude.contains { $0.contains(packet.destination) }
+            var confirmed = packet
+            confirmed.connection?.isConfirmed = true
+            confirmed.state = .established
+            var invalid = packet
+            (invalid.connection, invalid.state) = (nil, .invalid)
+            for leak in [confirmed, invalid] {
+                let outcome = ruleset.outcome(of: leak, in: "forward")
+                #expect(outcome?.verdict == (isExcluded ? .accept : .drop), "\(message)")
+                #expect(outcome?.counter == (isExcluded ? nil : "leak_guard"), "\(message)")
+                let isRaised = !isExcluded && leak.connection != nil && configuration.conntrack.repair
+                #expect(outcome?.raised == (isRaised ? ["leak_alarm"] : []), "\(message)")
+            }
+            // The gateway's own answer to it passes the output hook, but for an address of the uplink's.
+            (invalid.input, invalid.isSourceLocalToOutput) = (nil, false)
+            #expect(
+                ruleset.outcome(of: invalid, in: "output")?.verdict == (isExcluded ? .accept : .drop),
+                "\(message)")
+            invalid.isSourceLocalToOutput = true
+            #expect(ruleset.outcome(of: invalid, in: "output")?.verdict == .accept, "\(message)")
+            // Answers to what was let in, and what IPsec encrypts, keep their source.
+            confirmed.connection?.isReply = true
+            #expect(ruleset.outcome(of: confirmed, in: "forward")?.verdict == .accept, "\(message)")
+            confirmed.connection?.isReply = false
+            confirmed.isEncrypted = true
+            #expect(ruleset.outcome(of: confirmed, in: "forward")?.verdict == .accept, "\(message)")
+            #expect(ruleset.outcome(of: confirmed, in: "postrouting")?.verdict == .accept, "\(message)")
+        }
+    }
+
+    @Test("A new connection from an uplink into a masqueraded network is unsolicited, unless it was meant")
+    func unsolicited() {
+        forEachPacket { message, configuration, ruleset, packet in
+            // What goes on to another uplink is another rule's matter.
+            guard blocks(configuration, by: packet.output, inside: packet.source).isEmpty else { return }
+            let first = blocks(configuration, by: packet.input, inside: packet.destination).first
+            let outcome = ruleset.outcome(of: packet, in: "forward")
+            let policy: SimulatedOutcome.Verdict = configuration.forward.policy == .drop ? .drop : .accept
+            guard let (_, block) = first else {
+                #expect(outcome?.verdict == policy, "\(message)")
+                return
+            }
+            let isExcluded = block.exclude.contains { $0.contains(packet.source) }
+            let isDropped = configuration.forward.unsolicited == .drop && !isExcluded
+            #expect(outcome?.verdict == (isDropped ? .drop : .accept), "\(message)")
+            #expect(outcome?.counter == (isDropped ? "unsolicited" : nil), "\(message)")
+
+            var meant = packet
+            meant.connection?.isDestinationTranslated = true
+            #expect(ruleset.outcome(of: meant, in: "forward")?.verdict == .accept, "\(message)")
+            meant = packet
+            meant.wasEncrypted = true
+            #expect(ruleset.outcome(of: meant, in: "forward")?.verdict == .accept, "\(message)")
+            meant = packet
+            meant.state = .related
+            #expect(ruleset.outcome(of: meant, in: "forward")?.verdict == .accept, "\(message)")
+        }
+    }
+
+    @Test("With policy drop what somebody forwarded on purpose passes from anywhere to anywhere")
+    func forwardedOnPurpose() throws {
+        var configuration = Configuration.howTo
+        configuration.forward.policy = .drop
+        let (one, other) = (try #require(IPAddress("172.16.0.1")), try #require(IPAddress("172.16.0.2")))
+        var packet = SimulatedPacket.first(from: one, to: other)
+        (packet.input, packet.output) = ("eth0", "eth1")
+        #expect(Ruleset.desired(configuration).outcome(of: packet, in: "forward")?.verdict == .drop)
+        packet.connection?.isDestinationTranslated = true
+        #expect(Ruleset.desired(configuration).outcome(of: packet, in: "forward")?.verdict == .accept)
+    }
+
+    @Test("A packet of a translated connection passes one rule, whatever the configuration")
+    func cost() {
+        forEachPacket { message, _, ruleset, packet in
+            var packet = packet
+            packet.state = .established
+            packet.connection = .init(
+                isSourceTranslated: true, isConfirmed: true, isReply: packet.input == "eth0")
+            let expected = SimulatedOutcome(verdict: .accept, counter: nil, ruleCount: 1)
+            #expect(ruleset.outcome(of: packet, in: "forward") == expected, "\(message)")
+        }
+    }
+}
