@@ -8,6 +8,7 @@ public enum Change: Equatable, Sendable {
     case deleteObject(Snapshot.StatefulObject)
     case addSet(String, Snapshot.SetShape)
     case deleteSet(String)
+    case flushSet(String)
     case addElements(set: String, Ruleset.Elements)
     case deleteElements(set: String, Ruleset.Elements)
     case addChain(String, BaseChain?)
@@ -29,7 +30,8 @@ extension Change: CustomStringConvertible {
             default: "object \(object.name)"
             }
         case .addSet(let name, _), .deleteSet(let name): "set \(name)"
-        case .addElements(let set, _), .deleteElements(let set, _): "elements of set \(set)"
+        case .addElements(let set, _), .deleteElements(let set, _), .flushSet(let set):
+            "elements of set \(set)"
         case .addChain(let name, _), .setPolicy(let name, _), .flushChain(let name), .deleteChain(let name):
             "chain \(name)"
         case .addRule(let chain, _): "a rule of chain \(chain)"
@@ -98,6 +100,11 @@ private struct SetChanges {
             guard let wanted = new.elements else { continue }
             guard let old = current.sets[name], !recreated.contains(name), let present = old.elements else {
                 made.append(.addSet(name, new.shape))
+                if !wanted.isEmpty { elementsAdded.append(.addElements(set: name, wanted)) }
+                continue
+            }
+            if old.isFragmented {
+                elementsDeleted.append(.flushSet(name))
                 if !wanted.isEmpty { elementsAdded.append(.addElements(set: name, wanted)) }
                 continue
             }

@@ -42,8 +42,12 @@ public struct Snapshot: Equatable, Sendable {
         public var shape: SetShape
         /// The elements; absent where the set is of a kind that masqd never makes.
         public var elements: Ruleset.Elements?
+        /// Whether the elements are there in other pieces than masqd writes, so that they can't be deleted one by one.
+        ///
+        /// nft keeps networks that touch apart, and leaves out the end between them.
+        public var isFragmented = false
 
-        /// Makes a set.
+        /// Makes a set in the pieces that masqd writes.
         public init(shape: SetShape, elements: Ruleset.Elements?) {
             self.shape = shape
             self.elements = elements
@@ -60,8 +64,10 @@ public struct Snapshot: Equatable, Sendable {
         public var keyLength: UInt32
         /// `NFTA_SET_DATA_TYPE`: `NFT_DATA_VERDICT` in a verdict map, 0 in a set.
         public var dataType: UInt32
+        /// `NFTA_SET_DESC_SIZE`, the most elements that it takes; 0 without a limit, as masqd makes them.
+        public var size: UInt32 = 0
 
-        /// Makes a shape.
+        /// Makes a shape without a limit.
         public init(flags: UInt32, keyType: UInt32, keyLength: UInt32, dataType: UInt32) {
             self.flags = flags
             self.keyType = keyType

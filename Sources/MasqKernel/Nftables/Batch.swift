@@ -65,6 +65,9 @@ struct Batch: ~Copyable {
         case .deleteSet(let name):
             begin(NFT_MSG_DELSET, table: NFTA_SET_TABLE)
             writer.attribute(Int(NFTA_SET_NAME.rawValue), name)
+        case .flushSet(let name):
+            begin(NFT_MSG_DELSETELEM, table: NFTA_SET_ELEM_LIST_TABLE)
+            writer.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), name)
         case .addElements(let set, let elements):
             append(elements, of: set, NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE)
             changeCount += 1

@@ -78,15 +78,31 @@ public struct KernelTable: ~Copyable {
         guard !changes.isEmpty else { return [] }
         // What follows must not be compared with a snapshot that a failure left half true.
         known = nil
-        let next = try connection.commit(changes, generation: generation)
+        var next = generation
+        for batch in Self.batches(changes, to: current) {
+            next = try connection.commit(batch, generation: next)
+        }
         if changes.contains(where: { if case .addRule = $0 { true } else { false } }) {
-            let answered = try connection.rules()
-            if try connection.generation() == next {
+            do {
+                let answered = try connection.rules()
+                guard try connection.generation() == next else { return changes }
                 dialect.learn(sent: desired.chains, answered: answered)
+            } catch  where error.isTransient {
+                return changes  // somebody committed meanwhile: what is there will be seen at the next look
             }
         }
         known = (dialect.translating(desired), next)
         return changes
+    }
+
+    /// All in one batch, but for a dormant table with base chains to change: it is mended first, then woken.
+    ///
+    /// The kernel refuses both at once (`__NFT_TABLE_F_UPDATE` in net/netfilter/nf_tables_api.c).
+    private static func batches(_ changes: [Change], to current: Snapshot) -> [[Change]] {
+        guard current.tableFlags != nil, changes.count > 1, case .addTable? = changes.first else {
+            return [changes]
+        }
+        return [Array(changes.dropFirst()), [changes[0]]]
     }
 
     /// The table as it is: from memory where nobody committed anything since, else from a dump.

@@ -48,7 +48,8 @@ extension Rule {
     /// The rule as libnftnl's expressions, in bytes.
     public func lowered() -> Snapshot.RuleBytes {
         let rule = RuleObject()
-        for match in matches { match.lower(into: rule) }
+        var family: AddressFamily?
+        for match in matches { match.lower(into: rule, &family) }
         if let counter {
             // counter name "masquerade_1"
             rule.refer(to: counter, type: NFT_OBJECT_COUNTER)
@@ -60,7 +61,8 @@ extension Rule {
 }
 
 extension Rule.Match {
-    fileprivate func lower(into rule: borrowing RuleObject) {
+    /// - Parameter known: the family that the matches before this one have made sure of, as `nft` keeps it too.
+    fileprivate func lower(into rule: borrowing RuleObject, _ known: inout AddressFamily?) {
         switch self {
         case .interface(let direction, .name(let name)):
             // oifname "ppp0": the whole field of IFNAMSIZ bytes
@@ -75,6 +77,8 @@ extension Rule.Match {
             rule.loadInterfaceName(direction)
             rule.lookUp(set)
         case .address(let family, let side, let set):
+            if known != family { rule.require(family) }
+            known = family
             rule.loadAddress(family, side)
             rule.lookUp(set)
         case .transport(let transport):
@@ -155,14 +159,15 @@ extension Rule.Masquerading {
             rule.add("masq") { if flags != 0 { $0.set(NFTNL_EXPR_MASQ_FLAGS, flags) } }
             return
         }
-        // masquerade to :1024-65535: each port in a register of its own
+        // masquerade to :1024-65535: each port in a register of its own; a single one is both ends
         flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED)
+        let upper = ports.count == 1 ? NFT_REG_1 : NFT_REG_2
         rule.load(bytes(of: ports.lowerBound.bigEndian), into: NFT_REG_1)
-        rule.load(bytes(of: ports.upperBound.bigEndian), into: NFT_REG_2)
+        if ports.count > 1 { rule.load(bytes(of: ports.upperBound.bigEndian), into: upper) }
         rule.add("masq") {
             $0.set(NFTNL_EXPR_MASQ_FLAGS, flags)
             $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MIN, NFT_REG_1.rawValue)
-            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MAX, NFT_REG_2.rawValue)
+            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MAX, upper.rawValue)
         }
     }
 }
@@ -187,10 +192,14 @@ extension RuleObject {
         }
     }
 
-    /// `ip saddr`: in the family inet the protocol comes first, `meta nfproto ipv4`.
-    borrowing func loadAddress(_ family: AddressFamily, _ side: Rule.AddressSide) {
+    /// In the family inet the protocol comes before an address: `meta nfproto ipv4`.
+    borrowing func require(_ family: AddressFamily) {
         loadMeta(NFT_META_NFPROTO)
         compare([family.rawValue])
+    }
+
+    /// `ip saddr`
+    borrowing func loadAddress(_ family: AddressFamily, _ side: Rule.AddressSide) {
         // struct iphdr and struct ipv6hdr: the source at 12 or 8, the destination behind it.
         let source = family == .ipv4 ? 12 : 8
         add("payload") {

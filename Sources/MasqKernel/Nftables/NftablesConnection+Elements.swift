@@ -6,21 +6,27 @@ import MasqCore
 
 extension NftablesConnection {
     /// Reads the elements of a set of a kind that masqd makes; nothing for any other kind.
-    mutating func elements(
-        of set: String, _ shape: Snapshot.SetShape
-    ) throws(NetlinkError) -> Ruleset.Elements? {
+    mutating func set(
+        _ name: String, _ shape: Snapshot.SetShape
+    ) throws(NetlinkError) -> Snapshot.SetState {
+        var set = Snapshot.SetState(shape: shape, elements: nil)
         switch shape {
-        case .init(of: .addresses(.init(family: .ipv4))): .addresses(try ranges(of: set, .ipv4))
-        case .init(of: .addresses(.init(family: .ipv6))): .addresses(try ranges(of: set, .ipv6))
-        case .init(of: .interfaces([])): .interfaces(Set(try jumps(of: set).keys))
-        case .init(of: .jumps([:])): .jumps(try jumps(of: set))
-        default: nil
+        case .init(of: .addresses(.init(family: .ipv4))):
+            set.elements = .addresses(try ranges(of: name, .ipv4, &set.isFragmented))
+        case .init(of: .addresses(.init(family: .ipv6))):
+            set.elements = .addresses(try ranges(of: name, .ipv6, &set.isFragmented))
+        case .init(of: .interfaces([])):
+            set.elements = .interfaces(Set(try jumps(of: name, &set.isFragmented).keys))
+        case .init(of: .jumps([:])):
+            set.elements = .jumps(try jumps(of: name, &set.isFragmented))
+        default: break
         }
+        return set
     }
 
-    private mutating func ranges(of set: String, _ family: AddressFamily) throws(NetlinkError)
-        -> AddressRanges
-    {
+    private mutating func ranges(
+        of set: String, _ family: AddressFamily, _ isFragmented: inout Bool
+    ) throws(NetlinkError) -> AddressRanges {
         var boundaries = IntervalBoundaries(family: family)
         try eachElement(of: set) { attributes in
             var key: UInt128?
@@ -36,11 +42,17 @@ extension NftablesConnection {
             }
             if let key { boundaries.append(key, isEnd: isEnd) }
         }
-        return boundaries.ranges()
+        let pieces = boundaries.startCount
+        let ranges = boundaries.ranges()
+        isFragmented = pieces != ranges.ranges.count
+        return ranges
     }
 
     /// Interface names and the chains that they lead to; a name that leads elsewhere has a chain no chain is called.
-    private mutating func jumps(of set: String) throws(NetlinkError) -> [String: String] {
+    private mutating func jumps(
+        of set: String, _ isFragmented: inout Bool
+    ) throws(NetlinkError) -> [String: String] {
+        var hasStrangeNames = false
         var jumps: [String: String] = [:]
         try eachElement(of: set) { attributes in
             var name = ""
@@ -48,7 +60,10 @@ extension NftablesConnection {
             for attribute in attributes {
                 switch UInt32(attribute.type) {
                 case NFTA_SET_ELEM_KEY.rawValue:
-                    name = attribute.nested.first { _ in true }?.string ?? ""
+                    let key = attribute.nested.first { _ in true }
+                    name = key?.string ?? ""
+                    // Bytes that are no text, or no NUL at the end: the name alone would not find the element.
+                    hasStrangeNames = hasStrangeNames || key.map { Array($0.bytes) } != interfaceNameKey(name)
                 case NFTA_SET_ELEM_DATA.rawValue:
                     chain = attribute.nested.first { _ in true }.map(Self.jumpTarget) ?? ""
                 default: break
@@ -56,6 +71,7 @@ extension NftablesConnection {
             }
             jumps[name] = chain
         }
+        isFragmented = hasStrangeNames
         return jumps
     }
 
@@ -107,6 +123,9 @@ struct IntervalBoundaries {
     init(family: AddressFamily) { self.family = family }
 
     mutating func append(_ address: UInt128, isEnd: Bool) { boundaries.append((address, !isEnd)) }
+
+    /// How many intervals begin.
+    var startCount: Int { boundaries.count { $0.isStart } }
 
     /// Pairs each start with what comes next: its end, another start where nft left the end out, or nothing.
     consuming func ranges() -> AddressRanges {

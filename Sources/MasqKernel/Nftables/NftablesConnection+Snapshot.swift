@@ -17,8 +17,7 @@ extension NftablesConnection {
             snapshot.chains = try rules()
             snapshot.objects = try objects()
             for (name, shape) in try setShapes() {
-                let elements = try elements(of: name, shape)
-                snapshot.sets[name] = Snapshot.SetState(shape: shape, elements: elements)
+                snapshot.sets[name] = try set(name, shape)
             }
         }
         guard try self.generation() == generation else {
@@ -79,7 +78,13 @@ extension NftablesConnection {
         var chains = try chains()
         var rules: [String: [Snapshot.RuleBytes]] = [:]
         try listMessages(NFT_MSG_GETRULE, table: NFTA_RULE_TABLE, "rules") { message in
-            guard let rule = RuleObject(parsing: message) else { return }
+            guard let rule = RuleObject(parsing: message) else {
+                // An expression that this libnftnl does not know is in no rule of ours, whatever its bytes are.
+                let attributes = message.attributes(after: 4)
+                let chain = attributes.first { $0.type == UInt16(NFTA_RULE_CHAIN.rawValue) }?.string ?? ""
+                rules[chain, default: []].append(Array(message.payload))
+                return
+            }
             let chain = rule.chain
             rules[chain, default: []].append(rule.payload())
         }
@@ -129,9 +134,14 @@ extension NftablesConnection {
                 case NFTA_SET_KEY_TYPE.rawValue: shape.keyType = attribute.bigEndian32
                 case NFTA_SET_KEY_LEN.rawValue: shape.keyLength = attribute.bigEndian32
                 case NFTA_SET_DATA_TYPE.rawValue: shape.dataType = attribute.bigEndian32
+                case NFTA_SET_DESC.rawValue:
+                    let size = attribute.nested.first { $0.type == UInt16(NFTA_SET_DESC_SIZE.rawValue) }
+                    shape.size = size?.bigEndian32 ?? 0
                 default: break
                 }
             }
+            // A rule's own set goes with the rule, and can't be named in a batch that deletes the rule.
+            guard shape.flags & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0 else { return }
             shapes.append((name, shape))
         }
         return shapes

@@ -14,13 +14,13 @@ public struct ServiceManager: ~Copyable {
     public let watchdogIntervalMilliseconds: Int?
 
     /// Reads `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
-    public init() {
-        path = getenv("NOTIFY_SOCKET").map { String(cString: $0) } ?? ""
+    public init(variable: (String) -> String? = { getenv($0).map { String(cString: $0) } }) {
+        path = variable("NOTIFY_SOCKET") ?? ""
         let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
         socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
-        let isMeant = getenv("WATCHDOG_PID").map { atoi($0) == getpid() } ?? true
-        let microseconds = getenv("WATCHDOG_USEC").map { atoll($0) } ?? 0
-        watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? Int(microseconds / 2000) : nil
+        let isMeant = variable("WATCHDOG_PID").map { Int32($0) == getpid() } ?? true
+        let microseconds = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
+        watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? microseconds / 2000 : nil
     }
 
     deinit { if socket >= 0 { close(socket) } }

@@ -84,6 +84,10 @@ struct TableModel {
             guard table.sets[name] != nil else { throw .absent(name) }
             try checkIsFree(.set(name))
             count(table.sets.removeValue(forKey: name)?.elements, -1)
+        case .flushSet(let name):
+            guard let set = table.sets[name] else { throw .absent(name) }
+            count(set.elements, -1)
+            table.sets[name]?.elements = .none(of: set.shape)
         case .addElements(let name, let elements): try add(elements, to: name)
         case .deleteElements(let name, let elements): try delete(elements, from: name)
         case .addChain(let name, let base):

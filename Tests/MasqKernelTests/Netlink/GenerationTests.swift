@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import TestSupport
+import Testing
+
+@testable import MasqKernel
+
+/// Somebody else commits at the same time.
+@Suite struct GenerationTests {
+    @Test("A batch that was computed from an older generation is refused, and changes nothing")
+    func refusesStale() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        _ = try table.apply(GoldenRuleset.rich.ruleset)
+        var connection = try namespace.connection()
+        let generation = try connection.generation()
+        try namespace.nft("add table ip somebody")
+        do {
+            _ = try connection.commit([.addChain("late", nil)], generation: generation)
+            Issue.record("nothing was thrown")
+        } catch {
+            #expect(error == NetlinkError(.commit, code: 85, object: "the batch"))  // ERESTART
+            #expect(error.isTransient)
+        }
+        #expect(try namespace.snapshot().chains["late"] == nil)
+    }
+
+    @Test("The generation that a commit returns is the kernel's, until somebody commits")
+    func counts() throws {
+        let namespace = try NetworkNamespace()
+        var connection = try namespace.connection()
+        var generation = try connection.generation()
+        for name in ["one", "two"] {
+            generation = try connection.commit(
+                name == "one" ? [.addTable(flags: 0)] : [.addChain(name, nil)], generation: generation)
+            #expect(try namespace.generation() == generation)
+        }
+        try namespace.nft("add table ip somebody")
+        #expect(try namespace.generation() == generation + 1)
+    }
+
+    /// On a busy machine all attempts of one `apply` may be disturbed; the daemon's retry timer comes next.
+    private func insist(_ ruleset: Ruleset, on table: inout KernelTable) throws(NetlinkError) -> [Change] {
+        for _ in 0..<100 {
+            do { return try table.apply(ruleset) } catch  where error.isTransient { continue }
+        }
+        return try table.apply(ruleset)
+    }
+
+    @Test("200 changes while somebody commits all the time: each takes effect, and says so")
+    func race() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        let rulesets = [try GoldenRuleset.rich.ruleset, try GoldenRuleset.all[0].ruleset]
+        let start = try namespace.generation()
+        let somebody = try Command(
+            "sh", "-c", "while :; do nft add table ip race; nft delete table ip race; done"
+        )
+        .start(in: namespace)
+        try eventually("somebody's first commit") { try namespace.generation() > start }
+
+        for round in 0..<200 {
+            let changes = try insist(rulesets[round % 2], on: &table)
+            try #require(!changes.isEmpty, "round \(round)")
+        }
+        somebody.send(9)
+        try somebody.waitForExit()
+        #expect(try namespace.generation() > start + 250, "hardly anybody committed beside us")
+        let changes = try table.apply(rulesets[1])
+        #expect(changes.isEmpty)
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import TestSupport
+import Testing
+
+@testable import MasqKernel
+
+/// One masqd for each network namespace.
+@Suite struct NamespaceLockTests {
+    private func refusal(_ namespace: NetworkNamespace, _ directory: String) -> NamespaceLock.Refusal? {
+        namespace.run {
+            do throws(NamespaceLock.Refusal) {
+                _ = try NamespaceLock(fallbackDirectory: directory)
+                return nil
+            } catch {
+                return error
+            }
+        }
+    }
+
+    @Test("The second taker is refused with the first one's pid; another namespace has a lock of its own")
+    func refuses() throws {
+        let (namespace, other) = (try NetworkNamespace(), try NetworkNamespace())
+        let folder = try ScratchFolder()
+        let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
+        let stranger = lock.stranger
+        #expect(stranger == nil)
+        #expect(refusal(namespace, folder.path) == .held(byProcess: getpid()))
+        let text = try #require(refusal(namespace, folder.path)).description
+        #expect(text == "another masqd (pid \(getpid())) serves this network namespace already")
+        #expect(refusal(other, folder.path) == nil)
+        // Who asked is dismissed, or the next ones would find no room.
+        for _ in 0..<20 {
+            #expect(refusal(namespace, folder.path) == .held(byProcess: getpid()))
+            lock.dismissVisitors()
+        }
+        #expect(!isReadable(lock.descriptor))
+    }
+
+    @Test("Visitors that nobody dismisses change nothing but that the pid is not told")
+    func isBusy() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try ScratchFolder()
+        let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
+        for _ in 0..<40 { #expect(refusal(namespace, folder.path) != nil) }
+        #expect(refusal(namespace, folder.path) == .held(byProcess: nil))
+        #expect(isReadable(lock.descriptor))
+    }
+
+    @Test("The lock is free again when its holder is gone")
+    func frees() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try ScratchFolder()
+        for _ in 0..<3 {
+            do {
+                let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
+                #expect(lock.descriptor >= 0)
+            }
+            #expect(refusal(namespace, folder.path) == nil)
+        }
+    }
+
+    /// Inside `unshare -Ur` there is one user only.
+    private static let hasOtherUsers = getuid() == 0 && setprivWorks()
+
+    private static func setprivWorks() -> Bool {
+        (try? Command("setpriv", "--reuid", "65534", "--clear-groups", "true").run().status) == 0
+    }
+
+    @Test(
+        "Where a stranger has the address, a locked file decides",
+        .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
+    func fallsBack() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try ScratchFolder()
+        let program = """
+            use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
+            listen(S, 5) or die; syswrite(STDOUT, "listening"); sleep 60;
+            """
+        let stranger = try Command("setpriv", "--reuid", "65534", "--clear-groups", "perl", "-e", program)
+            .start(in: namespace)
+        try eventually("the stranger listens") { try stranger.standardOutput == "listening" }
+
+        do {
+            let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
+            let holder = lock.stranger
+            #expect(holder == stranger.pid)
+            #expect(refusal(namespace, folder.path) == .held(byProcess: nil))
+        }
+        #expect(refusal(namespace, folder.path) == nil)
+        #expect(refusal(namespace, "/nowhere") != nil)
+    }
+}
