@@ -39,9 +39,9 @@ struct Arguments {
         var rest = words[...]
 
         while let word = rest.popFirst() {
-            let parts = word.hasPrefix("--") ? word.split(separator: "=", maxSplits: 1) : [word[...]]
-            var attached = parts.count == 2 ? String(parts[1]) : (word.hasSuffix("=") ? "" : nil)
-            let option = parts.first.map(String.init) ?? word
+            let equals = word.hasPrefix("--") ? word.firstIndex(of: "=") : nil
+            var attached = equals.map { String(word[word.index(after: $0)...]) }
+            let option = String(word[..<(equals ?? word.endIndex)])
 
             func value() throws(Misuse) -> String {
                 defer { attached = nil }
@@ -63,10 +63,7 @@ struct Arguments {
             case "--source", "-s": sources.append(try value())
             case "--check", "--print":
                 try setMode(option == "--check" ? .check : .print)
-                if let file = attached {
-                    attached = nil
-                    try setPath(file)
-                }
+                if attached != nil { try setPath(value()) }
             case "--version", "-V": try setMode(.version)
             case "--help", "-h": try setMode(.help)
             default:

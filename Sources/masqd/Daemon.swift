@@ -185,7 +185,16 @@ struct Daemon: ~Copyable {
 // What the reconciler decided is done here, and what comes of it is told to it.
 extension Daemon {
     private mutating func handle(_ event: Event) {
-        for action in reconciler.handle(event) { perform(action) }
+        var stuck: [AddressFamily] = []
+        for action in reconciler.handle(event) {
+            if case .setForwarding(let family, let isOn) = action {
+                if !setForwarding(family, isOn) { stuck.append(family) }
+            } else {
+                perform(action)
+            }
+        }
+        // Behind READY, whose status does not know of it yet.
+        for family in stuck { handle(.forwardingFailed(family)) }
     }
 
     private mutating func perform(_ action: Action) {
@@ -218,13 +227,7 @@ extension Daemon {
                 log(.error, "\(error): the rules stay in force")
                 finish(.system)
             }
-        case .setForwarding(let family, let isOn):
-            do {
-                try Forwarding.set(family, isOn)
-            } catch {
-                log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")
-                handle(.forwardingFailed(family))
-            }
+        case .setForwarding: break  // above
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
         case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
@@ -258,6 +261,17 @@ extension Daemon {
         handle(outcome)
         reportDialect()
         if wasDisturbed { retryTimer.start(milliseconds: 1) }
+    }
+
+    /// Sets a switch, or says why it can't be.
+    private func setForwarding(_ family: AddressFamily, _ isOn: Bool) -> Bool {
+        do {
+            try Forwarding.set(family, isOn)
+            return true
+        } catch {
+            log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")
+            return false
+        }
     }
 
     private mutating func examineConnections() {

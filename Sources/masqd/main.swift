@@ -13,7 +13,10 @@ func output(_ text: String, to descriptor: CInt = STDOUT_FILENO) {
     while !rest.isEmpty {
         let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         if count < 0, errno == EINTR { continue }
-        guard count > 0 else { finish(.system) }
+        guard count > 0 else {
+            log(.error, "can't write the output: \(String(cString: strerror(errno)))")
+            finish(.system)
+        }
         rest.removeFirst(count)
     }
 }
@@ -36,6 +39,8 @@ case .check:
 case .print:
     output(Ruleset.desired(arguments.source.readOrFinish()).text)
 case .run:
+    // A reader of the log that is gone is no reason to stop.
+    signal(SIGPIPE, SIG_IGN)
     do {
         var daemon = try Daemon(arguments.source, log)
         try daemon.run()

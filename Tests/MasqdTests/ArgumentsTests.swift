@@ -53,6 +53,7 @@ import Testing
         try expect("--config", "a.toml", "--check", mode: .check, source: .file("a.toml"))
         try expect("--print", mode: .print, source: defaultFile)
         try expect("--print", "a.toml", mode: .print, source: .file("a.toml"))
+        try expect("--check", "a=", mode: .check, source: .file("a="))
         try expect("--print=a.toml", mode: .print, source: .file("a.toml"))
     }
 
@@ -71,6 +72,7 @@ import Testing
             (["--"], "unknown argument \"--\""), ([""], "unknown argument \"\""),
             (["--version", "a"], "unknown argument \"a\""),
             (["--check", "-x"], "unknown argument \"-x\""),
+            (["--check="], "--check needs a value"), (["--=a"], "unknown argument \"--=a\""),
             (["--config"], "--config needs a value"), (["--config="], "--config needs a value"),
             (["--config", ""], "--config needs a value"), (["--source"], "--source needs a value"),
             (["-o"], "-o needs a value"),

@@ -26,6 +26,8 @@ public struct UplinkStatus: Equatable, Sendable {
         /// How it is.
         public let state: UplinkState
         /// The networks that are masqueraded behind it, for people: `192.168.0.0/16 and 3 more`.
+        ///
+        /// Where it is up, only those of a family that it has an address of.
         public let sources: String
     }
 
@@ -44,9 +46,13 @@ public struct UplinkStatus: Equatable, Sendable {
                 block.outInterfaces.contains { $0.matches(name) }
             }
             let link = links.named(name)
+            let state = Self.state(of: link, blocks)
+            var networks = blocks.flatMap(\.source)
+            if case .up(let addresses) = state {
+                networks.removeAll { network in !addresses.contains { $0.family == network.family } }
+            }
             return Uplink(
-                name: name, index: link?.index, state: Self.state(of: link, blocks),
-                sources: Self.summary(of: blocks))
+                name: name, index: link?.index, state: state, sources: Self.summary(of: networks))
         }
     }
 
@@ -60,10 +66,9 @@ public struct UplinkStatus: Equatable, Sendable {
         return usable.isEmpty ? .withoutAddress : .up(usable)
     }
 
-    private static func summary(of blocks: [Masquerade]) -> String {
-        guard let first = blocks.first?.source.first else { return "nothing" }
-        let count = blocks.reduce(0) { $0 + $1.source.count }
-        return count == 1 ? "\(first)" : "\(first) and \(count - 1) more"
+    private static func summary(of networks: [IPNetwork]) -> String {
+        guard let first = networks.first else { return "nothing" }
+        return networks.count == 1 ? "\(first)" : "\(first) and \(networks.count - 1) more"
     }
 
     /// One line for a status display: `ppp0 is up with 203.0.113.7; waiting for ppp1`.
@@ -118,8 +123,10 @@ extension UplinkStatus.Uplink {
         switch (old?.state, state) {
         case (.up(let before)?, .up(let addresses)) where old?.index == index:
             let list = addresses.map(\.description).joined(separator: ", ")
-            if addresses.starts(with: before) {
-                let more = addresses.dropFirst(before.count).map(\.description).joined(separator: ", ")
+            // In whatever order: IPv6's may come before IPv4's.
+            if Set(before).isSubset(of: addresses) {
+                let more = addresses.filter { !before.contains($0) }.map(\.description).joined(
+                    separator: ", ")
                 return "\(name) has the address \(more) too: masquerading \(sources)"
             }
             let was = before.map(\.description).joined(separator: ", ")
@@ -127,6 +134,7 @@ extension UplinkStatus.Uplink {
         case (_, .up): return "\(claim)\(rename): masquerading \(sources)"
         case (nil, .absent): return "\(name) is not there yet: the rules are, and wait for it"
         case (_, .absent): return "\(name) is gone: the rules stay, and wait for it"
+        case (.absent?, .down): return "\(name) is there, and not up yet"
         case (_, .down): return "\(claim)\(rename): nothing leaves by it"
         case (_, .withoutAddress): return "\(claim)\(rename): nothing can be masqueraded to it yet"
         }

@@ -10,7 +10,7 @@ public enum InterfacePattern: Hashable, Sendable {
     /// Whether an interface of this name is meant.
     public func matches(_ name: String) -> Bool {
         switch self {
-        case .name(let own): own == name
+        case .name(let own): own.utf8.elementsEqual(name.utf8)
         case .prefix(let prefix): name.utf8.starts(with: prefix.utf8)
         }
     }

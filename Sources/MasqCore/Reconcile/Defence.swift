@@ -28,6 +28,7 @@ struct Defence: Sendable {
 
     /// Takes note of a repair and says who made it necessary.
     mutating func repaired(_ changes: Int, microseconds: Int) -> [Action] {
+        lastReport = nil
         repairsInWindow += 1
         let time = "\(microseconds / 1000).\(microseconds / 100 % 10) ms"
         let objects = changes == 1 ? "1 object" : "\(changes) objects"
@@ -67,6 +68,10 @@ struct Defence: Sendable {
 
     /// Says what somebody changed, once for each change; it stays as it is.
     mutating func reported(_ changes: Int) -> [Action] {
+        guard changes > 0 else {
+            lastReport = nil
+            return []
+        }
         let line = "\(claim): left as it is, as [reconcile] mode asks (objects that differ: \(changes))"
         guard line != lastReport else { return [] }
         lastReport = line

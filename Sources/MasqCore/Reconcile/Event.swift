@@ -3,6 +3,8 @@
 /// Something that happened, as the daemon's loop saw it.
 public enum Event: Equatable, Sendable {
     /// A configuration was read and is good: the first one, or a reload's.
+    ///
+    /// The first comes behind `memoryFound` and `forwardingRead`, or what is to be put back at stop is not known.
     case configurationLoaded(Configuration)
     /// A reload's configuration is bad; the reason is its first error, with `file:line:column`.
     case configurationRefused(reason: String)

@@ -12,8 +12,8 @@ public struct Reconciler: Sendable {
     private(set) var configuration: Configuration?
     private var links = Links()
     private var switches = ForwardingSwitches()
-    /// What the kernel has as far as is known; absent before the first commit and after a failed one.
-    private var applied: Ruleset?
+    /// What the kernel took last; absent before the first commit that succeeded.
+    private var applied: (ruleset: Ruleset, configuration: Configuration)?
     private var reported = UplinkStatus()
     private var lastFailure: String?
     private var refusal: String?
@@ -22,27 +22,32 @@ public struct Reconciler: Sendable {
     private var alarm = LeakAlarm()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
-    private var isStopping = false
+    private var hasEnded = false
+    /// The status that the service manager was told last.
+    private var announced: String?
 
     /// A state machine that has seen nothing yet.
     public init() {}
 
     /// Takes in one event and says what to do about it.
     public mutating func handle(_ event: Event) -> [Action] {
-        guard !isStopping else { return [] }
+        guard !hasEnded else { return [] }
+        return announcing(answer(to: event))
+    }
+
+    private mutating func answer(to event: Event) -> [Action] {
         switch event {
         case .configurationLoaded(let new):
             return load(new)
         case .configurationRefused(let reason):
-            refusal = reason
-            return [.notifyReady(status: status)]
+            return refuse(reason)
         case .memoryFound(let found):
             switches.memory.formUnion(found)
             return []
         case .linksDumped(let new):
             return dumped(new)
         case .forwardingRead(let new):
-            return switches.observe(new, inForce: applied == nil ? nil : configuration)
+            return switches.observe(new, inForce: applied?.configuration)
         case .forwardingFailed(let family):
             switches.gotStuck(family)
             return []
@@ -72,7 +77,6 @@ public struct Reconciler: Sendable {
         case .stopRequested:
             return stop()
         case .handOverRequested:
-            isStopping = true
             return [
                 .log(.notice, "handing over: table inet \(Ruleset.tableName) stays in force"),
                 .exit(.success),
@@ -86,14 +90,39 @@ public struct Reconciler: Sendable {
     /// Which configuration is in force, why no other is, and how the uplinks are: one line.
     public var status: String {
         guard let configuration else { return "starting" }
-        var parts = ["in force: \(configuration.origin)"]
-        if applied == nil { parts = ["not in force: \(lastFailure ?? "the kernel was not asked yet")"] }
-        parts.append(UplinkStatus(configuration, links).summary)
-        for family in switches.offAgainstWish(configuration) {
+        let inForce = applied?.configuration ?? configuration
+        var parts: [String] = []
+        if applied == nil {
+            parts.append("not in force: \(lastFailure ?? "the kernel was not asked yet")")
+        } else if let lastFailure {
+            parts = ["in force: the previous rules", lastFailure]
+        } else {
+            parts.append("in force: \(inForce.origin)")
+        }
+        parts.append(UplinkStatus(inForce, links).summary)
+        for family in switches.offAgainstWish(inForce) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
         return parts.joined(separator: "; ")
+    }
+
+    /// Adds the status to actions where it is not what the service manager was told last.
+    private mutating func announcing(_ actions: [Action]) -> [Action] {
+        for action in actions {
+            switch action {
+            // Its outcome will tell.
+            case .commit: return actions
+            case .exit:
+                hasEnded = true
+                return actions
+            case .notifyReady(let status): announced = status
+            default: break
+            }
+        }
+        guard applied != nil || lastFailure != nil, status != announced else { return actions }
+        announced = status
+        return actions + [.notifyStatus(status)]
     }
 }
 
@@ -103,10 +132,7 @@ extension Reconciler {
         if let family = switches.missing(for: new) {
             let reason = "\(family.forwardingSwitch) is 0, and [gateway] ip_forward = \"require\""
             guard configuration != nil else { return [.log(.error, reason), .exit(.unavailable)] }
-            refusal = reason
-            return [
-                .log(.error, "\(reason): keeping the previous configuration"), .notifyReady(status: status),
-            ]
+            return [.log(.error, "\(reason): keeping the previous configuration")] + refuse(reason)
         }
         configuration = new
         refusal = nil
@@ -114,6 +140,12 @@ extension Reconciler {
         backoff = Self.minimumBackoff
         switches.load(new)
         return commit()
+    }
+
+    /// READY would claim that rules are in force: where none are yet, it is still to come.
+    private mutating func refuse(_ reason: String) -> [Action] {
+        refusal = reason
+        return applied == nil ? [] : [.notifyReady(status: status)]
     }
 
     private func commit() -> [Action] {
@@ -124,11 +156,12 @@ extension Reconciler {
     /// Compare and mend as far as the configuration wants it, even where nothing should have changed.
     private mutating func look() -> [Action] {
         guard let configuration, !defence.isWaiting else { return news() }
+        let ruleset = Ruleset.desired(configuration, memory: switches.memory)
         // What was never in force is not somebody else's change.
-        if applied == nil { return commit() }
+        if applied?.ruleset != ruleset { return [.commit(ruleset)] }
         switch configuration.reconcile.mode {
-        case .repair: return commit()
-        case .report: return news() + [.inspect(.desired(configuration, memory: switches.memory))]
+        case .repair: return [.commit(ruleset)]
+        case .report: return news() + [.inspect(ruleset)]
         case .off: return news()
         }
     }
@@ -146,7 +179,7 @@ extension Reconciler {
 
     private mutating func inspected(_ changes: Int) -> [Action] {
         defer { defence.touch = nil }
-        return changes == 0 ? [] : defence.reported(changes)
+        return defence.reported(changes)
     }
 
     private mutating func dumped(_ new: Links) -> [Action] {
@@ -181,27 +214,24 @@ extension Reconciler {
         guard let configuration else { return [] }
         var actions: [Action] = []
         let ruleset = Ruleset.desired(configuration, memory: switches.memory)
-        if changes > 0, applied == ruleset {
+        if changes > 0, applied?.ruleset == ruleset {
             actions += defence.repaired(changes, microseconds: microseconds)
         } else if lastFailure != nil {
-            actions.append(.log(.notice, "the rules are in force again"))
+            actions.append(.log(.notice, "the rules are in force\(applied == nil ? "" : " again")"))
         }
         defence.touch = nil
         let isRepair = changes > 0
-        applied = ruleset
+        applied = (ruleset, configuration)
         lastFailure = nil
         backoff = Self.minimumBackoff
         actions += switches.switchOn(configuration)
 
-        let news = news()
-        actions += news
+        actions += news()
         if owesReady {
             owesReady = false
             let extent = changes == 0 ? ": nothing had to change" : ""
             actions.append(.log(.info, "\(configuration.origin) is in force\(extent)"))
             actions.append(.notifyReady(status: status))
-        } else if !news.isEmpty {
-            actions.append(.notifyStatus(status))
         }
         // At start too: what began before the rules were there is untranslated for ever.
         return isRepair ? actions + repairConnections() : actions
@@ -240,7 +270,6 @@ extension Reconciler {
     }
 
     private mutating func stop() -> [Action] {
-        isStopping = true
         // First the switches: between the two steps nothing can leave untranslated.
         return switches.switchBack() + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),

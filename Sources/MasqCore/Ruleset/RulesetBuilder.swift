@@ -139,12 +139,23 @@ struct BlockNames {
     var sets: [Ruleset.NamedSet] {
         var sets: [Ruleset.NamedSet] = []
         for family in families {
-            sets.append(.init(source(family), .addresses(.init(family: family, networks: block.source))))
+            sets.append(.init(source(family), .addresses(sourceRanges(family))))
             guard hasExclusions(family) else { continue }
             sets.append(.init(exclude(family), .addresses(.init(family: family, networks: block.exclude))))
         }
         if !exactInterfaces.isEmpty { sets.append(.init(interfaces, .interfaces(exactInterfaces))) }
         return sets
+    }
+
+    /// Without IPv6's unspecified address: the gateway itself sends with it before it has one (RFC 4862, 5.4.2), and
+    /// nothing else may.
+    private func sourceRanges(_ family: AddressFamily) -> AddressRanges {
+        let ranges = AddressRanges(family: family, networks: block.source)
+        guard family == .ipv6, let first = ranges.ranges.first, first.first == 0, first.last > 0 else {
+            return ranges
+        }
+        let rest = [AddressRange(first: 1, last: first.last)] + ranges.ranges.dropFirst()
+        return AddressRanges(family: family, merging: rest)
     }
 
     private func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }

@@ -55,7 +55,7 @@ import Testing
         #expect(status.uplinks.map(\.index) == [7, 9, nil])
         #expect(
             status.uplinks.map(\.sources) == [
-                "10.0.0.0/8 and 1 more", "10.0.0.0/8 and 2 more", "192.168.0.0/16",
+                "10.0.0.0/8", "10.0.0.0/8 and 2 more", "192.168.0.0/16",
             ])
         #expect(status.summary == "ppp0 is up with 203.0.113.7; ppp1 is down; waiting for wan")
         #expect(self.status(.masquerading("ppp*", "10.0.0.0/8")).summary == "no uplink is there")
@@ -86,6 +86,18 @@ import Testing
         )
         let glob = Configuration.masquerading("ppp*", "192.168.0.0/16")
         #expect(status(glob).changes(since: status(glob, link)) == ["ppp0 is gone"])
+    }
+
+    @Test("Where a link has addresses of one family, only that family's networks are said to be masqueraded")
+    func oneFamily() {
+        let both = Configuration.masquerading("ppp0", "192.168.0.0/16", "fd00::/8")
+        let ipv6 = status(both, .link("ppp0", 7, up: true, "2001:db8::1"))
+        #expect(
+            ipv6.changes(since: status(both)) == ["ppp0 is up with 2001:db8::1: masquerading fd00::/8"])
+        let all = status(both, .link("ppp0", 7, up: true, "203.0.113.7", "2001:db8::1"))
+        #expect(
+            all.changes(since: ipv6)
+                == ["ppp0 has the address 203.0.113.7 too: masquerading 192.168.0.0/16 and 1 more"])
     }
 
     @Test("Two links that swap their names are told by the names that they had")

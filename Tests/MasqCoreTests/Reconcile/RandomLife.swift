@@ -39,7 +39,7 @@ struct RandomLife {
             default: calmDown()
             }
         }
-        if machine.exitStatus == .success {
+        if machine.exitStatus != nil {
             for event in [Event.touched, .configurationLoaded(configuration), .stopRequested] {
                 expect(machine.send(event).isEmpty, "an action after the end")
             }
@@ -66,9 +66,7 @@ struct RandomLife {
         case 6: setForwarding()
         case 7: machine.failure == nil ? fail() : (machine.failure = nil)
         case 8, 9: reload()
-        case 10:
-            // A bad file while the start still fails is not refused in peace yet.
-            if !machine.awaitsReady { _ = machine.reload(refusedBecause: "bad") }
+        case 10: _ = machine.reload(refusedBecause: "bad")
         default:
             // Killed, and started again. What the table remembers is lost where somebody flushed it.
             isUndisturbed = isUndisturbed && !isTableTouched
@@ -116,10 +114,6 @@ struct RandomLife {
         let old = configuration
         if random.next() % 4 > 0 { configuration = .random(blocks: 1...2, using: &random) }
         setMode()
-        // Nor is a refusal for want of forwarding.
-        if machine.awaitsReady, configuration.gateway.ipForward == .require {
-            configuration.gateway.ipForward = .ignore
-        }
         let isRefused = machine.reload(configuration).contains {
             if case .log(.error, let line) = $0 {
                 line.hasSuffix("keeping the previous configuration")
@@ -153,6 +147,7 @@ extension RandomLife {
             }
         }
         expect(!machine.awaitsReady, "READY is owed")
+        expect(machine.announced == machine.status, "the service manager was told something else last")
         let commits = machine.commits.count
         expect(machine.send(.touched).isEmpty, "there was something left to do")
         expect(machine.send(.linksDumped(machine.links)).isEmpty, "a second look at the links had news")

@@ -37,6 +37,11 @@ import Testing
             machine.start(.howTo) == [
                 .log(.error, "the kernel refused chain forward: Out of memory: no rules are in force"),
                 .startRetryTimer(milliseconds: 100),
+                .notifyStatus(
+                    """
+                    not in force: the kernel refused chain forward: Out of memory; waiting for ppp0; \
+                    net.ipv4.ip_forward is 0: nothing is forwarded
+                    """),
             ])
         for milliseconds in [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000] {
             #expect(machine.fireTimer() == [.startRetryTimer(milliseconds: milliseconds)])
@@ -47,6 +52,7 @@ import Testing
 
         machine.failure = nil
         let actions = machine.fireTimer()
+        #expect(actions.first == .log(.notice, "the rules are in force"))
         #expect(actions.contains(.setForwarding(.ipv4, true)))
         #expect(actions.last == .notifyReady(status: "in force: /etc/masqd.toml; waiting for ppp0"))
         #expect(machine.fireTimer().isEmpty)
@@ -87,11 +93,25 @@ import Testing
                     .error,
                     "the kernel refused chain forward: Out of memory: the previous rules stay in force"))
         #expect(actions.count { if case .notifyReady = $0 { true } else { false } } == 1)
-        #expect(actions.last == .startRetryTimer(milliseconds: 100))
+        #expect(
+            actions.suffix(2) == [
+                .notifyReady(
+                    status: """
+                        in force: the previous rules; the kernel refused chain forward: Out of memory; \
+                        waiting for ppp0
+                        """),
+                .startRetryTimer(milliseconds: 100),
+            ])
         #expect(machine.table.table == old)
 
         machine.failure = nil
-        _ = machine.fireTimer()
+        #expect(
+            machine.fireTimer() == [
+                .log(.notice, "the rules are in force again"),
+                .log(.notice, "eth1 is not there yet: the rules are, and wait for it"),
+                .log(.notice, "ppp0 is gone"),
+                .notifyStatus("in force: /etc/masqd.toml; waiting for eth1"),
+            ])
         #expect(machine.table.table == Snapshot(textOf: .desired(.masquerading("eth1", "10.0.0.0/8"))))
         #expect(machine.violations.isEmpty)
         #expect(!machine.awaitsReady)
@@ -118,6 +138,51 @@ import Testing
         let actions = machine.send(.linksDumped(Links()))
         #expect(actions.count { if case .notifyReady = $0 { true } else { false } } == 1)
         #expect(machine.violations.isEmpty)
+    }
+
+    @Test("A reload that is refused while the start still fails is not READY: that comes with the rules")
+    func refusedWhileWaiting() {
+        var machine = SimulatedMachine()
+        machine.forwarding[.ipv4] = true
+        machine.failure = Self.refusal
+        _ = machine.start(.howTo)
+        machine.forwarding[.ipv4] = true
+        let refused = "waiting for ppp0; the reload was refused: bad"
+        #expect(
+            machine.reload(refusedBecause: "bad")
+                == [
+                    .notifyStatus("not in force: the kernel refused chain forward: Out of memory; \(refused)")
+                ])
+        let required = Configuration.masquerading("ppp0", "192.168.0.0/16", ipForward: .require)
+        #expect(!machine.reload(required).contains { if case .notifyReady = $0 { true } else { false } })
+        machine.failure = nil
+        #expect(machine.fireTimer().count { if case .notifyReady = $0 { true } else { false } } == 1)
+        #expect(machine.violations.isEmpty)
+    }
+
+    @Test("What a failed reload would need is not switched on before its rules are there")
+    func noForwardingAhead() {
+        var machine = Self.started()
+        machine.failure = Self.refusal
+        _ = machine.reload(.masquerading("ppp0", "192.168.0.0/16", "fd00::/8"))
+        _ = machine.send(.forwardingRead(machine.forwarding))
+        #expect(machine.forwarding == [.ipv4: true, .ipv6: false])
+        machine.failure = nil
+        _ = machine.fireTimer()
+        #expect(machine.forwarding == [.ipv4: true, .ipv6: true])
+    }
+
+    @Test("Where a reload failed, what differs is nobody else's change, whatever the mode")
+    func failedReloadIsNotForeign() {
+        var machine = Self.started()
+        machine.failure = Self.refusal
+        var configuration = Configuration.masquerading("eth1", "10.0.0.0/8")
+        configuration.reconcile.mode = .report
+        _ = machine.reload(configuration)
+        machine.failure = nil
+        let actions = machine.send(.touched)
+        #expect(!actions.contains { if case .log(.warning, _) = $0 { true } else { false } })
+        #expect(machine.table.table == Snapshot(textOf: .desired(configuration)))
     }
 
     @Test("While commits fail no uplink is said to be served")

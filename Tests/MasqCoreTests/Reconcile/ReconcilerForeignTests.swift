@@ -89,6 +89,19 @@ import Testing
 
     private static let restored = "nft (pid 4711) changed table inet masqd: restored in 0.0 ms (1 object)"
 
+    @Test("A repair now and then is no fight")
+    func noFight() {
+        var reconciler = Self.started(.repair)
+        for _ in 0..<3 {
+            for _ in 1..<20 {
+                _ = reconciler.handle(.tableTouched(Self.touch))
+                _ = reconciler.handle(.committed(changes: 1))
+            }
+            #expect(reconciler.handle(.calmTimerFired).isEmpty)
+        }
+        #expect(reconciler.handle(.tableTouched(Self.touch)) == [.commit(ruleset)])
+    }
+
     @Test("report says once who it was and how much differs, and changes nothing")
     func report() {
         var reconciler = Self.started(.report)
@@ -103,6 +116,9 @@ import Testing
         #expect(reconciler.handle(.inspected(changes: 3)).isEmpty)
         #expect(reconciler.handle(.touched) == [.inspect(ruleset)])
         #expect(reconciler.handle(.inspected(changes: 0)).isEmpty)
+        // Once it was as it should be, the same again is worth a line again.
+        _ = reconciler.handle(.tableTouched(Self.touch))
+        #expect(reconciler.handle(.inspected(changes: 3)) == [.log(.warning, line)])
     }
 
     @Test("off neither looks nor speaks, and still tells of links")
@@ -111,8 +127,10 @@ import Testing
         #expect(reconciler.handle(.tableTouched(Self.touch)).isEmpty)
         #expect(reconciler.handle(.touched).isEmpty)
         #expect(
-            reconciler.handle(.linksDumped(Links([.link("ppp0", 7, up: true, "203.0.113.7")]))).first
-                == .log(.notice, "ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16"))
+            reconciler.handle(.linksDumped(Links([.link("ppp0", 7, up: true, "203.0.113.7")]))) == [
+                .log(.notice, "ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16"),
+                .notifyStatus("in force: /etc/masqd.toml; ppp0 is up with 203.0.113.7"),
+            ])
     }
 
     @Test(

@@ -99,7 +99,9 @@ import Testing
         var (machine, _) = Self.started(.require, ipv4: true)
         machine.forwarding[.ipv4] = false
         let line = "somebody set net.ipv4.ip_forward to 0: nothing is forwarded until it is 1 again"
-        #expect(machine.send(.forwardingRead(machine.forwarding)).first == .log(.warning, line))
+        let off = "\(waiting); net.ipv4.ip_forward is 0: nothing is forwarded"
+        #expect(
+            machine.send(.forwardingRead(machine.forwarding)) == [.log(.warning, line), .notifyStatus(off)])
         #expect(machine.forwarding[.ipv4] == false)
         #expect(!machine.send(.forwardingRead(machine.forwarding)).contains(.log(.warning, line)))
         #expect(
@@ -109,6 +111,10 @@ import Testing
                     in force: /etc/masqd.toml; ppp0 is up with 203.0.113.7; \
                     net.ipv4.ip_forward is 0: nothing is forwarded
                     """))
+        machine.forwarding[.ipv4] = true
+        #expect(
+            machine.send(.forwardingRead(machine.forwarding))
+                == [.notifyStatus("in force: /etc/masqd.toml; ppp0 is up with 203.0.113.7")])
     }
 
     @Test(
@@ -157,8 +163,9 @@ import Testing
         _ = reconciler.handle(.forwardingRead([.ipv4: false]))
         _ = reconciler.handle(.configurationLoaded(.howTo))
         #expect(reconciler.handle(.committed(changes: 40)).first == .setForwarding(.ipv4, true))
-        #expect(reconciler.handle(.forwardingFailed(.ipv4)).isEmpty)
-        #expect(reconciler.status == "\(waiting); net.ipv4.ip_forward is 0: nothing is forwarded")
+        #expect(
+            reconciler.handle(.forwardingFailed(.ipv4))
+                == [.notifyStatus("\(waiting); net.ipv4.ip_forward is 0: nothing is forwarded")])
         #expect(reconciler.handle(.forwardingRead([.ipv4: false])).isEmpty)
         // A reload is somebody's wish to try again.
         _ = reconciler.handle(.configurationLoaded(.howTo))

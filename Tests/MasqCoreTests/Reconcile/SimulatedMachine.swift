@@ -5,10 +5,14 @@ import MasqCore
 /// A machine that does at once what the reconciler decides, as the daemon and a kernel would.
 struct SimulatedMachine {
     private var reconciler = Reconciler()
+    /// The families whose sources the last successful commit masquerades.
+    private var servedFamilies: Set<AddressFamily> = []
     private var lowered: (ruleset: Ruleset, snapshot: Snapshot)?
     var table = TableModel()
     var forwarding: [AddressFamily: Bool] = [.ipv4: false, .ipv6: false]
     var links = Links()
+    /// /proc/sys is read-only, as in a container.
+    var isForwardingStuck = false
     /// What every commit fails with, while it is set.
     var failure: CommitFailure?
 
@@ -20,8 +24,13 @@ struct SimulatedMachine {
     private(set) var exitStatus: Action.ExitStatus?
     /// The service manager waits for READY: since the start, or since RELOADING.
     private(set) var awaitsReady = true
+    /// The status that the service manager heard last.
+    private(set) var announced: String?
     /// What no sequence of events may lead to.
     private(set) var violations: [String] = []
+
+    /// What the service manager should know.
+    var status: String { reconciler.status }
 
     /// Starts the daemon as `Daemon.begin` does.
     mutating func start(_ configuration: Configuration) -> [Action] {
@@ -75,8 +84,9 @@ struct SimulatedMachine {
             }
         }
         let isSwitched = noticed.contains { if case .setForwarding = $0 { true } else { false } }
-        // rtnetlink's answer to our own change.
-        return isSwitched ? noticed + send(.forwardingRead(forwarding)) : noticed
+        guard isSwitched else { return noticed }
+        // The write fails, or rtnetlink tells of it.
+        return noticed + send(isForwardingStuck ? .forwardingFailed(.ipv4) : .forwardingRead(forwarding))
     }
 
     private mutating func differences(from ruleset: Ruleset) -> [Change] {
@@ -93,20 +103,25 @@ struct SimulatedMachine {
             violations.append("the kernel refused the batch: \(error)")
         }
         commits.append(changes.count)
+        servedFamilies = Set(
+            ruleset.sets.compactMap {
+                if case .addresses(let ranges) = $0.elements { ranges.family } else { nil }
+            })
         return .committed(changes: changes.count)
     }
 
     private mutating func perform(_ action: Action) {
         switch action {
-        case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
-            .notifyStatus:
+        case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):
-            if isOn, commits.isEmpty { violations.append("forwarding without rules") }
-            forwarding[family] = isOn
+            if isOn, !servedFamilies.contains(family) { violations.append("forwarding without rules") }
+            if !isForwardingStuck { forwarding[family] = isOn }
         case .startRetryTimer(let milliseconds): timer = milliseconds
-        case .notifyReady:
+        case .notifyStatus(let status): announced = status
+        case .notifyReady(let status):
+            announced = status
             if !awaitsReady { violations.append("READY that nobody waits for") }
             awaitsReady = false
         case .exit(let status): exitStatus = status
