@@ -16,7 +16,7 @@ public final class AddressServer: Sendable {
 
     /// Sources by the cookie in the echo request.
     final class PingRecord: Sendable {
-        let sources = Mutex<[UInt64: String]>([:])
+        let sources = Guarded<[UInt64: String]>([:])
     }
 
     /// Listens on each of the addresses, which must be there, in `namespace`.

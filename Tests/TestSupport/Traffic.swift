@@ -15,7 +15,7 @@ public final class Traffic: Sendable {
 
     private final class State: Sendable {
         let isOver = Atomic(false)
-        let record = Mutex(Record())
+        let record = Guarded(Record())
     }
 
     private let state = State()

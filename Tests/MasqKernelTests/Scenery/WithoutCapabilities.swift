@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import Glibc
-import Synchronization
 import TestSupport
 
 /// Calls `body` on a thread that has given up every capability, in the calling thread's network namespace.
@@ -13,7 +12,7 @@ func withoutCapabilities<Result: Sendable>(_ body: @escaping @Sendable () -> Res
 }
 
 private final class Box<Value: Sendable>: Sendable {
-    let result = Mutex<Value?>(nil)
+    let result = Guarded<Value?>(nil)
 }
 
 private func onNewThread(_ body: @escaping @Sendable () -> Void) throws {
