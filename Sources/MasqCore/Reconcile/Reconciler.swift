@@ -21,6 +21,7 @@ public struct Reconciler: Sendable {
     private var backoff = minimumBackoff
     private var defence = Defence()
     private var alarm = LeakAlarm()
+    private var foreign = ForeignWatch()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
     private var isStopping = false
@@ -58,6 +59,13 @@ public struct Reconciler: Sendable {
             return repaired(deleted, example)
         case .inspected(let changes):
             return inspected(changes)
+        case .foreignTouched:
+            return foreign.touched(configuration)
+        case .foreignTimerFired:
+            return foreign.timerFired(configuration, links)
+        case .foreignAudited(let findings):
+            let news = foreign.audited(findings)
+            return news.isEmpty || owesReady ? news : news + [.notifyStatus(status)]
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
@@ -91,6 +99,7 @@ public struct Reconciler: Sendable {
         for family in isOffAgainstWish {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
+        if let summary = foreign.summary { parts.append(summary) }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
         return parts.joined(separator: "; ")
     }
@@ -165,7 +174,8 @@ extension Reconciler {
         let before = UplinkStatus(configuration, links)
         links = new
         let isNews = UplinkStatus(configuration, links) != before
-        return look() + (isNews ? repairConnections() : [])
+        let audit = foreign.moved(configuration, links)
+        return look() + (isNews ? repairConnections() : []) + audit
     }
 
     /// Only when the rules are there: before, a connection would be born wrong again.
@@ -206,6 +216,7 @@ extension Reconciler {
         if owesReady {
             owesReady = false
             actions.append(.notifyReady(status: status))
+            actions += foreign.audit(configuration, links)
         } else if !news.isEmpty {
             actions.append(.notifyStatus(status))
         }
