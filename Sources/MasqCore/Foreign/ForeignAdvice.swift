@@ -72,17 +72,15 @@ struct ForeignAdvice {
 
     /// A policy between all zones changes no zone, and so nothing that is open or closed to the machine itself.
     private static func firewalld(_ sources: [IPNetwork]) -> [String] {
+        let change = "firewall-cmd --permanent --policy=masqd"
         let rules = sources.map { network in
             let family = network.family == .ipv4 ? "ipv4" : "ipv6"
             return "--add-rich-rule='rule family=\"\(family)\" source address=\"\(network)\" accept'"
         }
         return [
-            "firewall-cmd --permanent --new-policy=masqd",
-            """
-            firewall-cmd --permanent --policy=masqd --add-ingress-zone=ANY --add-egress-zone=ANY \
-            \(rules.joined(separator: " "))
-            """,
-            "firewall-cmd --reload",
+            "firewall-cmd --permanent --new-policy=masqd", "\(change) --add-ingress-zone=ANY",
+            "\(change) --add-egress-zone=ANY",
+            "\(change) \(rules.joined(separator: " "))", "firewall-cmd --reload",
         ]
     }
 

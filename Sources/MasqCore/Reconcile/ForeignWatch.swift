@@ -2,11 +2,16 @@
 
 /// What is known of others' tables, and when to look at them again.
 struct ForeignWatch: Sendable {
-    /// How long others may go on committing before masqd looks, in milliseconds: firewalld's reload is five commits.
+    /// How long nobody must have committed anything before masqd looks, in milliseconds.
+    ///
+    /// firewalld's reload is five commits, with a table between them that drops everything.
     static let delayMilliseconds = 250
+    /// After so many delays masqd looks although somebody never stops.
+    static let maximumDelays = 8
 
     private var findings: [ForeignFinding] = []
-    private var isWaiting = false
+    private var delays = 0
+    private var wasTouchedAgain = false
     /// The traffic that the findings are about.
     private var audited: ForeignAudit?
 
@@ -21,19 +26,24 @@ struct ForeignWatch: Sendable {
         return [.auditForeign(audit)]
     }
 
-    /// Somebody changed something: looks once he is likely to be done with it.
-    ///
-    /// The timer is not started anew by what follows, so nobody can put the look off for ever.
+    /// Somebody changed something: looks once he is done with it.
     mutating func touched(_ configuration: Configuration?) -> [Action] {
-        guard configuration?.forward.foreignDrop == .report, audited != nil, !isWaiting else { return [] }
-        isWaiting = true
-        return [.startForeignTimer(milliseconds: Self.delayMilliseconds)]
+        guard configuration?.forward.foreignDrop == .report, audited != nil else { return [] }
+        wasTouchedAgain = delays > 0
+        return wasTouchedAgain ? [] : delay()
     }
 
     mutating func timerFired(_ configuration: Configuration?, _ links: Links) -> [Action] {
-        isWaiting = false
         guard let configuration, audited != nil else { return [] }
+        if wasTouchedAgain, delays < Self.maximumDelays { return delay() }
+        delays = 0
         return audit(configuration, links)
+    }
+
+    private mutating func delay() -> [Action] {
+        wasTouchedAgain = false
+        delays += 1
+        return [.startForeignTimer(milliseconds: Self.delayMilliseconds)]
     }
 
     /// Links came, went or got another address: looks again if that makes the traffic look different.
