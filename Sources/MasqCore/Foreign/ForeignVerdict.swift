@@ -7,6 +7,12 @@ public struct ForeignVerdict: Equatable, Sendable {
     /// The place that drops or translates; where there are several, the last one that the packet comes to.
     public var place: Place?
 
+    /// Makes a verdict.
+    public init(outcomes: Outcomes, place: Place? = nil) {
+        self.outcomes = outcomes
+        self.place = place
+    }
+
     /// What can become of a packet in a base chain.
     public struct Outcomes: OptionSet, Sendable {
         /// One bit for each.

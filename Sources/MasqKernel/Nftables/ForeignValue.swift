@@ -35,7 +35,8 @@ struct ForeignValue {
                 .address(side, AddressRanges(family: family, networks: [$0]))
             }
         case .transport: mask == nil ? bytes.first.map { .transport($0) } : nil
-        case .family: mask == nil ? bytes.first.flatMap { AddressFamily(rawValue: $0) }.map { .family($0) } : nil
+        case .family:
+            mask == nil ? bytes.first.flatMap { AddressFamily(rawValue: $0) }.map { .family($0) } : nil
         case .etherType:
             switch bytes {
             case [0x08, 0x00]: .family(.ipv4)  // ETH_P_IP

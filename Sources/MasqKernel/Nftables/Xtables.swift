@@ -72,7 +72,8 @@ enum XtablesTarget {
         case "SNAT": .translate("snat")
         case "NETMAP": .translate("netmap")
         case "MARK": .setMark
-        case "LOG", "NFLOG", "TCPMSS", "CONNMARK", "TRACE", "SET", "CHECKSUM", "CLASSIFY", "DSCP", "TTL", "HL",
+        case "LOG", "NFLOG", "TCPMSS", "CONNMARK", "TRACE", "SET", "CHECKSUM", "CLASSIFY", "DSCP", "TTL",
+            "HL",
             "AUDIT", "TEE", "TCPOPTSTRIP":
             .none
         default: .unknown
