@@ -237,7 +237,7 @@ extension Daemon {
             }
         case .auditForeign(let audit):
             do {
-                handle(.foreignAudited(audit.findings(in: try foreign.read())))
+                handle(.foreignAudited(audit.findings(in: try foreign.read(for: audit))))
             } catch {
                 log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
             }

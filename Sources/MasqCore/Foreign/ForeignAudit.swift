@@ -11,6 +11,13 @@ public struct ForeignAudit: Equatable, Sendable {
     }
 
     let paths: [Path]
+    /// The first packet and the answer of every path.
+    private let packets: [ForeignPacket]
+
+    /// Whether a condition certainly holds for none of the traffic: its rule need not be looked at any further.
+    public func rulesOut(_ condition: ForeignRuleset.Condition) -> Bool {
+        packets.allSatisfy { $0.meets(condition, markIsKnown: false) == false }
+    }
 
     /// Takes the configuration and the links as they are now.
     public init(_ configuration: Configuration, _ links: Links) {
@@ -31,6 +38,7 @@ public struct ForeignAudit: Equatable, Sendable {
             }
         }
         self.paths = paths
+        packets = paths.flatMap { [$0.packet, $0.packet.reply] }
     }
 
     /// The links that have an address of the sources; where none has, some link that is not known.

@@ -125,12 +125,15 @@ extension AddressRanges {
     /// Whether all or none of the addresses are in here that people connect to in the Internet.
     fileprivate var decidesPublicAddresses: Bool? {
         if ranges == [AddressRange(first: 0, last: family.maximum)] { return true }
-        let special = Self.special(family)
+        let special = family == .ipv4 ? Self.specialIPv4 : Self.specialIPv6
         let isSpecial = ranges.allSatisfy { range in
             special.ranges.contains { $0.first <= range.first && $0.last >= range.last }
         }
         return isSpecial ? false : nil
     }
+
+    private static let specialIPv4 = special(.ipv4)
+    private static let specialIPv6 = special(.ipv6)
 
     /// What nobody in the Internet has (RFC 6890, RFC 1918, RFC 6598, RFC 4193, RFC 4291).
     private static func special(_ family: AddressFamily) -> AddressRanges {

@@ -81,9 +81,14 @@ public struct ForeignRuleset: Equatable, Sendable {
         public var effect: Effect
         /// The number by which nft deletes it; 0 where it has none.
         public var handle: UInt64
+        /// The rule's number in its chain, from 1, where rules that can't apply are left out; else absent.
+        public var number: Int?
 
         /// Makes a rule.
-        public init(_ conditions: [Condition] = [], _ effect: Effect, handle: UInt64 = 0) {
+        public init(
+            _ conditions: [Condition] = [], _ effect: Effect, handle: UInt64 = 0, number: Int? = nil
+        ) {
+            self.number = number
             self.conditions = conditions
             self.effect = effect
             self.handle = handle

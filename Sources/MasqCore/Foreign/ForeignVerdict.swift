@@ -96,7 +96,8 @@ private struct ForeignWalk {
         for (index, rule) in rules.enumerated() {
             guard let isCertain = isMet(rule.conditions) else { continue }
             let step = step(rule.effect, depth: depth) {
-                ForeignVerdict.Place(chain: name, rule: index + 1, word: $0, handle: rule.handle)
+                ForeignVerdict.Place(
+                    chain: name, rule: rule.number ?? index + 1, word: $0, handle: rule.handle)
             }
             verdict.outcomes.formUnion(step.verdict.outcomes)
             verdict.place = step.verdict.place ?? verdict.place

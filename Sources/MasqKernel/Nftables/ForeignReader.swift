@@ -28,15 +28,17 @@ public struct ForeignReader: ~Copyable {
 
     /// Reads the base chains in question and what they reach.
     ///
+    /// - Parameter audit: the traffic in question; rules that can't apply to any of it are left out, and what only they
+    ///   lead to. Absent: every rule counts.
     /// - Throws: ``NetlinkError``; `EINTR` when others never stop committing.
-    public mutating func read() throws(NetlinkError) -> ForeignRuleset {
+    public mutating func read(for audit: ForeignAudit? = nil) throws(NetlinkError) -> ForeignRuleset {
         for _ in 1..<Self.maximumAttempts {
-            do { return try attempt() } catch  where error.isTransient { continue }
+            do { return try attempt(audit) } catch  where error.isTransient { continue }
         }
-        return try attempt()
+        return try attempt(audit)
     }
 
-    private mutating func attempt() throws(NetlinkError) -> ForeignRuleset {
+    private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
         var hooks = try baseChains()
         guard !hooks.isEmpty else { return ForeignRuleset() }
         let dormant = try dormantTables()
@@ -51,7 +53,7 @@ public struct ForeignReader: ~Copyable {
                 if let read = known[table]?[chain] {
                     rules = read
                 } else {
-                    rules = try self.rules(of: chain, in: table)
+                    rules = try self.rules(of: chain, in: table, for: audit)
                     known[table, default: [:]][chain] = rules
                 }
                 hooks[index].chains[chain] = rules
@@ -121,21 +123,27 @@ public struct ForeignReader: ~Copyable {
     }
 
     private mutating func rules(
-        of chain: String, in table: Table
+        of chain: String, in table: Table, for audit: ForeignAudit?
     ) throws(NetlinkError) -> [ForeignRuleset.Rule] {
-        var parsed: [ForeignRuleParser] = []
+        var parsed: [(parser: ForeignRuleParser, number: Int)] = []
+        var number = 0
         let attributes = [(NFTA_RULE_TABLE.rawValue, table.name), (NFTA_RULE_CHAIN.rawValue, chain)]
         try list(NFT_MSG_GETRULE, "the rules of others", family: table.family, attributes) { message in
-            var parser = ForeignRuleParser(family: table.family)
+            var parser = ForeignRuleParser(family: table.family, for: audit)
+            switch parser.read(message.attributes(after: 4), of: chain) {
             // Before Linux 4.9 the kernel lists all chains all the same.
-            if parser.read(message.attributes(after: 4), of: chain) { parsed.append(parser) }
+            case .stray: break
+            case .ruledOut: number += 1
+            case .complete:
+                number += 1
+                parsed.append((parser, number))
+            }
         }
         var rules: [ForeignRuleset.Rule] = []
-        rules.reserveCapacity(parsed.count)
-        for parser in parsed {
+        for (parser, number) in parsed {
             var sets: [String: ForeignSet] = [:]
             for name in parser.setNames { sets[name] = try set(name, in: table) }
-            rules.append(parser.rule(sets))
+            rules.append(parser.rule(sets, number: number))
         }
         return rules
     }

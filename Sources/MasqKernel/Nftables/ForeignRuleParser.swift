@@ -8,7 +8,9 @@ import MasqCore
 ///
 /// What it does not know becomes a condition or an effect of which nothing is known, never nothing.
 struct ForeignRuleParser {
-    private let family: ForeignRuleset.Family
+    private let audit: ForeignAudit?
+    /// A condition does not hold for any of the traffic in question.
+    private var isRuledOut = false
     private var conditions: [PendingCondition] = []
     private var effect: PendingEffect = .known(.none)
     private var handle: UInt64 = 0
@@ -29,8 +31,9 @@ struct ForeignRuleParser {
         case map(String, ForeignValue)
     }
 
-    init(family: ForeignRuleset.Family) {
-        self.family = family
+    /// Begins a rule of a table of that family; with an audit, one that rules its traffic out is not read to its end.
+    init(family: ForeignRuleset.Family, for audit: ForeignAudit?) {
+        self.audit = audit
         switch family {
         case .ip: packetFamily = .ipv4
         case .ip6: packetFamily = .ipv6
@@ -38,17 +41,31 @@ struct ForeignRuleParser {
         }
     }
 
-    /// Reads a rule's attributes; false where it is another chain's.
-    mutating func read(_ attributes: Attributes, of chain: String) -> Bool {
+    /// What became of reading a rule.
+    enum Reading {
+        /// It is another chain's.
+        case stray
+        /// It can't apply.
+        case ruledOut
+        /// It may apply.
+        case complete
+    }
+
+    /// Reads a rule's attributes.
+    mutating func read(_ attributes: Attributes, of chain: String) -> Reading {
         for attribute in attributes {
             switch UInt32(attribute.type) {
-            case NFTA_RULE_CHAIN.rawValue: guard attribute.string == chain else { return false }
+            case NFTA_RULE_CHAIN.rawValue: guard attribute.string == chain else { return .stray }
             case NFTA_RULE_HANDLE.rawValue: handle = attribute.bigEndian64
-            case NFTA_RULE_EXPRESSIONS.rawValue: for element in attribute.nested { read(element.nested) }
+            case NFTA_RULE_EXPRESSIONS.rawValue:
+                for element in attribute.nested {
+                    read(element.nested)
+                    if isRuledOut { return .ruledOut }
+                }
             default: break
             }
         }
-        return true
+        return .complete
     }
 
     /// The sets that have to be read before ``rule(_:)``.
@@ -60,7 +77,7 @@ struct ForeignRuleParser {
     }
 
     /// The rule, with the sets that could be read.
-    func rule(_ sets: [String: ForeignSet]) -> ForeignRuleset.Rule {
+    func rule(_ sets: [String: ForeignSet], number: Int) -> ForeignRuleset.Rule {
         let conditions = conditions.map { condition -> ForeignRuleset.Condition in
             switch condition {
             case .known(let condition): return condition
@@ -70,9 +87,10 @@ struct ForeignRuleParser {
             }
         }
         switch effect {
-        case .known(let effect): return .init(conditions, effect, handle: handle)
+        case .known(let effect): return .init(conditions, effect, handle: handle, number: number)
         case .map(let name, let value):
-            return .init(conditions, sets[name]?.choice(by: value) ?? .unknown, handle: handle)
+            return .init(
+                conditions, sets[name]?.choice(by: value) ?? .unknown, handle: handle, number: number)
         }
     }
 
@@ -121,6 +139,11 @@ struct ForeignRuleParser {
     private mutating func doubt() {
         conditions.append(.known(.unknown))
         registers = [:]
+    }
+
+    private mutating func require(_ condition: ForeignRuleset.Condition) {
+        conditions.append(.known(condition))
+        isRuledOut = audit?.rulesOut(condition) ?? false
     }
 
     private mutating func conclude(_ new: ForeignRuleset.Effect) {
@@ -217,7 +240,7 @@ struct ForeignRuleParser {
             return
         }
         if !isNegated, case .family(let family) = condition { packetFamily = family }
-        conditions.append(.known(isNegated ? .not(condition) : condition))
+        require(isNegated ? .not(condition) : condition)
     }
 
     private mutating func readLookup(_ data: Attributes) {
@@ -250,7 +273,7 @@ struct ForeignRuleParser {
         let revision = data.number(NFTA_MATCH_REV.rawValue) ?? 0
         let bytes = data.raw(NFTA_MATCH_INFO.rawValue)
         let condition = XtablesMatch.condition(name: name, revision: revision, bytes)
-        if let condition { conditions.append(.known(condition)) }
+        if let condition { require(condition) }
     }
 
     private mutating func readTarget(_ data: Attributes) {
