@@ -237,7 +237,9 @@ extension Daemon {
             }
         case .auditForeign(let audit):
             do {
-                handle(.foreignAudited(audit.findings(in: try foreign.read(for: audit))))
+                let start = ContinuousClock.now
+                let findings = audit.findings(in: try foreign.read(for: audit))
+                handle(.foreignAudited(findings, microseconds: Self.microseconds(since: start)))
             } catch {
                 log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
             }
@@ -259,9 +261,7 @@ extension Daemon {
         do {
             let start = ContinuousClock.now
             let changes = try table.apply(ruleset)
-            let elapsed = start.duration(to: .now).components
-            let microseconds = Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
-            outcome = .committed(changes: changes.count, microseconds: microseconds)
+            outcome = .committed(changes: changes.count, microseconds: Self.microseconds(since: start))
         } catch {
             outcome = .commitFailed(error.commitFailure)
         }
@@ -278,6 +278,11 @@ extension Daemon {
         retryTimer.start(milliseconds: 1)
         // Whoever it was, it may have been about his own tables.
         handle(.foreignTouched)
+    }
+
+    private static func microseconds(since start: ContinuousClock.Instant) -> Int {
+        let elapsed = start.duration(to: .now).components
+        return Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
     }
 
     private mutating func examineConnections() {

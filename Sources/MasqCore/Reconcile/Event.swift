@@ -27,7 +27,7 @@ public enum Event: Equatable, Sendable {
     /// Somebody else changed a table of his own.
     case foreignTouched
     /// The answer to `auditForeign`: what others' tables do to masqueraded traffic.
-    case foreignAudited([ForeignFinding])
+    case foreignAudited([ForeignFinding], microseconds: Int = 0)
     /// The timer of `startForeignTimer` fired.
     case foreignTimerFired
     /// Nothing of the last `commit` took effect.

@@ -9,6 +9,11 @@ struct ForeignWatch: Sendable {
     /// After so many delays masqd looks although somebody never stops.
     static let maximumDelays = 8
 
+    /// A look that takes long is rare: the next one waits for so many times as long.
+    static let rest = 20
+
+    /// How long the last look took.
+    private var costMilliseconds = 0
     private var findings: [ForeignFinding] = []
     private var delays = 0
     private var wasTouchedAgain = false
@@ -35,7 +40,8 @@ struct ForeignWatch: Sendable {
 
     mutating func timerFired(_ configuration: Configuration?, _ links: Links) -> [Action] {
         guard let configuration, audited != nil else { return [] }
-        if wasTouchedAgain, delays < Self.maximumDelays { return delay() }
+        let waited = delays * max(Self.delayMilliseconds, Self.rest * costMilliseconds)
+        if wasTouchedAgain, waited < Self.maximumDelays * Self.delayMilliseconds { return delay() }
         delays = 0
         return audit(configuration, links)
     }
@@ -43,7 +49,7 @@ struct ForeignWatch: Sendable {
     private mutating func delay() -> [Action] {
         wasTouchedAgain = false
         delays += 1
-        return [.startForeignTimer(milliseconds: Self.delayMilliseconds)]
+        return [.startForeignTimer(milliseconds: max(Self.delayMilliseconds, Self.rest * costMilliseconds))]
     }
 
     /// Links came, went or got another address: looks again if that makes the traffic look different.
@@ -53,8 +59,9 @@ struct ForeignWatch: Sendable {
     }
 
     /// Says what is new and what is gone; nothing twice.
-    mutating func audited(_ new: [ForeignFinding]) -> [Action] {
+    mutating func audited(_ new: [ForeignFinding], microseconds: Int) -> [Action] {
         guard audited != nil else { return [] }
+        costMilliseconds = microseconds / 1000
         let old = findings
         findings = new
         var actions: [Action] = new.filter { !old.contains($0) }.map { .log($0.severity, "\($0)") }

@@ -63,8 +63,8 @@ public struct Reconciler: Sendable {
             return foreign.touched(configuration)
         case .foreignTimerFired:
             return foreign.timerFired(configuration, links)
-        case .foreignAudited(let findings):
-            let news = foreign.audited(findings)
+        case .foreignAudited(let findings, let microseconds):
+            let news = foreign.audited(findings, microseconds: microseconds)
             return news.isEmpty || owesReady ? news : news + [.notifyStatus(status)]
         case .commitFailed(let failure):
             return failed(failure)

@@ -60,6 +60,18 @@ struct ForeignWatchTests {
         }
     }
 
+    @Test("A look that took 100 ms is not made again for two seconds")
+    func rest() throws {
+        var reconciler = try Self.started()
+        _ = reconciler.handle(.foreignAudited([], microseconds: 100_000))
+        #expect(reconciler.handle(.foreignTouched) == [.startForeignTimer(milliseconds: 2000)])
+        _ = reconciler.handle(.foreignTouched)
+        guard case .auditForeign? = reconciler.handle(.foreignTimerFired).first else {
+            Issue.record("no look")
+            return
+        }
+    }
+
     @Test("Another link of the inside is another reason to look")
     func links() throws {
         var reconciler = try Self.started()
