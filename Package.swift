@@ -37,7 +37,7 @@ let package = Package(
             name: "MasqCoreTests", dependencies: ["MasqCore", "TestSupport"], exclude: ["Golden"],
             swiftSettings: strict),
         .testTarget(
-            name: "MasqKernelTests", dependencies: ["MasqKernel", "MasqCore", "TestSupport"],
+            name: "MasqKernelTests", dependencies: ["MasqKernel", "MasqCore", "CNetfilter", "TestSupport"],
             swiftSettings: strict),
         .testTarget(name: "MasqdTests", dependencies: ["masqd"], swiftSettings: strict),
         .testTarget(

@@ -76,6 +76,8 @@ extension NetlinkError: CustomStringConvertible {
     /// What a person can do about it.
     private var hint: String? {
         switch (operation, code) {
+        case (.commit, EPERM) where isAboutTable:
+            "CAP_NET_ADMIN is needed, or the table belongs to another process: nft list tables shows \"flags owner\""
         case (_, EPERM), (_, EACCES): "CAP_NET_ADMIN is needed: run as root, or through the systemd unit"
         case (.open, EPROTONOSUPPORT): "this kernel has no nfnetlink: modprobe nfnetlink"
         case (_, EOPNOTSUPP) where isAboutTable, (_, EINVAL) where isAboutTable:

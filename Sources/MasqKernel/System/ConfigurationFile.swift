@@ -7,6 +7,9 @@ public enum ConfigurationFile {
     /// The largest file that is read: room for some 800 000 networks.
     public static let maximumSize = 16 << 20
 
+    /// How long a pipe may stay without a writer, in milliseconds.
+    private static let pipeLimitMilliseconds: CInt = 5000
+
     /// Reads a regular file, or a pipe to its end, and hands the bytes to the caller.
     ///
     /// - Throws: ``SystemError``: `EISDIR` for a directory, `EFBIG` beyond ``maximumSize``.
@@ -14,12 +17,19 @@ public enum ConfigurationFile {
         _ path: String, _ body: (Span<UInt8>) -> Result
     ) throws(SystemError) -> Result {
         let quoted = "\"\(path)\""
-        let file = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), "open", quoted)
+        // Not to wait for a pipe that nobody writes to: the daemon would stand still.
+        let file = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), "open", quoted)
         var status = stat()
         guard fstat(file.number, &status) == 0 else { throw SystemError("examine", quoted) }
         switch status.st_mode & S_IFMT {
         case S_IFDIR: throw SystemError("read", quoted, code: EISDIR)
-        case S_IFREG, S_IFIFO: break
+        case S_IFREG: break
+        case S_IFIFO:
+            var writer = pollfd(fd: file.number, events: Int16(POLLIN), revents: 0)
+            guard poll(&writer, 1, pipeLimitMilliseconds) == 1 else {
+                throw SystemError("read", "\(quoted), a pipe that nobody writes to", code: ETIMEDOUT)
+            }
+            _ = fcntl(file.number, F_SETFL, 0)
         default: throw SystemError("read", "\(quoted), which is neither a file nor a pipe", code: EINVAL)
         }
 

@@ -47,7 +47,10 @@ public struct NamespaceLock: ~Copyable {
             }
             guard errno == EADDRINUSE else { throw SystemError("bind", Self.address) }
             let peer = try Self.holderOfAddress()
-            guard let peer, peer.uid != 0, peer.uid != getuid() else {
+            // Root, we ourselves, or the unit's own user: whoever has the capability can be another masqd.
+            guard let peer, peer.uid != 0, peer.uid != getuid(),
+                !ProcessPrivilege.isNetworkAdministrator(peer.pid)
+            else {
                 throw Refusal.held(byProcess: peer?.pid)
             }
             holder = try Self.lockedFile(in: fallbackDirectory)

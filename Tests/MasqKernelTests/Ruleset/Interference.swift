@@ -153,6 +153,12 @@ struct Interference: CustomTestStringConvertible, Sendable {
                 add element inet masqd inward { "ppp0" : drop, "eth1" : goto inward_ppp0 }
                 """),
         Interference(
+            "a map's element that goes to the right chain and does not come back", touches: "map inward",
+            script: """
+                delete element inet masqd inward { "eth1" }
+                add element inet masqd inward { "eth1" : goto inward_eth1 }
+                """),
+        Interference(
             "a map's element that leads to a chain of somebody's", touches: "map outward", "chain mine",
             script: """
                 add chain inet masqd mine

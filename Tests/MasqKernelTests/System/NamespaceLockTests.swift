@@ -69,6 +69,24 @@ import Testing
     }
 
     @Test(
+        "Another user's process with CAP_NET_ADMIN is a masqd, as the unit runs it",
+        .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
+    func otherUser() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try ScratchFolder()
+        let program = """
+            use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
+            listen(S, 5) or die; syswrite(STDOUT, "listening"); sleep 60;
+            """
+        let holder = try Command(
+            "setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "+net_admin", "--ambient-caps",
+            "+net_admin", "perl", "-e", program
+        ).start(in: namespace)
+        try eventually("it listens") { try holder.standardOutput == "listening" }
+        #expect(refusal(namespace, folder.path) == .held(byProcess: holder.pid))
+    }
+
+    @Test(
         "Where a stranger has the address, a locked file decides",
         .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
     func fallsBack() throws {
