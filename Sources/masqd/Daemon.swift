@@ -17,6 +17,7 @@ struct Daemon: ~Copyable {
     private let retryTimer: TimerSource
     private let calmTimer: TimerSource
     private let alarmTimer: TimerSource
+    private let foreignTimer: TimerSource
     private let watchdogTimer: TimerSource
     private let lock: NamespaceLock
     private let routeMonitor: RouteMonitor
@@ -24,13 +25,14 @@ struct Daemon: ~Copyable {
     private var routes: RouteConnection
     private var table: KernelTable
     private var connections: ConnectionRepair
+    private var foreign: ForeignReader
     private var reconciler = Reconciler()
     private var hasReportedDialect = false
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
-        case connections
+        case connections, foreignTimer
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -40,6 +42,7 @@ struct Daemon: ~Copyable {
         let retryTimer = try TimerSource()
         let calmTimer = try TimerSource()
         let alarmTimer = try TimerSource()
+        let foreignTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
@@ -49,6 +52,7 @@ struct Daemon: ~Copyable {
         let routes = try RouteConnection()
         let table = try KernelTable()
         let connections = try ConnectionRepair()
+        let foreign = try ForeignReader()
 
         self.source = source
         self.log = log
@@ -57,6 +61,7 @@ struct Daemon: ~Copyable {
         self.retryTimer = retryTimer
         self.calmTimer = calmTimer
         self.alarmTimer = alarmTimer
+        self.foreignTimer = foreignTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
@@ -64,6 +69,7 @@ struct Daemon: ~Copyable {
         self.routes = routes
         self.table = table
         self.connections = connections
+        self.foreign = foreign
     }
 
     /// Serves until a signal ends the process.
@@ -83,6 +89,7 @@ struct Daemon: ~Copyable {
         try loop.watch(retryTimer.descriptor, tag: Waker.retryTimer.rawValue)
         try loop.watch(calmTimer.descriptor, tag: Waker.calmTimer.rawValue)
         try loop.watch(alarmTimer.descriptor, tag: Waker.alarmTimer.rawValue)
+        try loop.watch(foreignTimer.descriptor, tag: Waker.foreignTimer.rawValue)
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
@@ -125,6 +132,9 @@ struct Daemon: ~Copyable {
         case .alarmTimer:
             alarmTimer.acknowledge()
             handle(.alarmTimerFired)
+        case .foreignTimer:
+            foreignTimer.acknowledge()
+            handle(.foreignTimerFired)
         case .connections: examineConnections()
         case .watchdogTimer:
             watchdogTimer.acknowledge()
@@ -152,6 +162,7 @@ struct Daemon: ~Copyable {
             handle(.touched)
         }
         if activity.raisesAlarm { handle(.leakSeen) }
+        if activity.touchesOthers || activity.isIncomplete { handle(.foreignTouched) }
     }
 
     private mutating func receive(_ signal: CInt) throws {
@@ -228,6 +239,15 @@ extension Daemon {
                 finish(.system)
             }
         case .setForwarding: break  // above
+        case .auditForeign(let audit):
+            do {
+                let start = ContinuousClock.now
+                let findings = audit.findings(in: try foreign.read(for: audit))
+                handle(.foreignAudited(findings, microseconds: Self.microseconds(since: start)))
+            } catch {
+                log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
+            }
+        case .startForeignTimer(let milliseconds): foreignTimer.start(milliseconds: milliseconds)
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
         case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
@@ -245,9 +265,7 @@ extension Daemon {
         do {
             let start = ContinuousClock.now
             let changes = try table.apply(ruleset)
-            let elapsed = start.duration(to: .now).components
-            let microseconds = Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
-            outcome = .committed(changes: changes.count, microseconds: microseconds)
+            outcome = .committed(changes: changes.count, microseconds: Self.microseconds(since: start))
         } catch {
             outcome = .commitFailed(error.commitFailure)
         }
@@ -260,7 +278,15 @@ extension Daemon {
         }
         handle(outcome)
         reportDialect()
-        if wasDisturbed { retryTimer.start(milliseconds: 1) }
+        guard wasDisturbed else { return }
+        retryTimer.start(milliseconds: 1)
+        // Whoever it was, it may have been about his own tables.
+        handle(.foreignTouched)
+    }
+
+    private static func microseconds(since start: ContinuousClock.Instant) -> Int {
+        let elapsed = start.duration(to: .now).components
+        return Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
     }
 
     /// Sets a switch, or says why it can't be.

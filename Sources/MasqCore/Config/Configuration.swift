@@ -63,9 +63,19 @@ public struct Configuration: Equatable, Sendable {
         public var unsolicitedLine: Int?
         /// The line of `policy`, where the file sets it.
         public var policyLine: Int?
+        /// `foreign_drop`: what others' tables do to masqueraded traffic.
+        public var foreignDrop = ForeignDrop.report
 
         /// Makes the section with its defaults.
         public init() {}
+    }
+
+    /// What to do about others' rules that drop or translate masqueraded traffic.
+    public enum ForeignDrop: String, CaseIterable, Sendable {
+        /// Say which rule it is, whose, and which command permits the traffic.
+        case report
+        /// Nothing: do not look at them.
+        case off
     }
 
     /// `[conntrack]`: connections that the kernel translates wrongly for ever.

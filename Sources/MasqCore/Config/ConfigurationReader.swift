@@ -101,6 +101,7 @@ struct ConfigurationReader {
             case "unsolicited":
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
+            case "foreign_drop": forward.foreignDrop = choice(entry) ?? forward.foreignDrop
             default: reportUnknown(entry, in: .forward)
             }
         }
@@ -195,7 +196,7 @@ struct ConfigurationReader {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
-            case .forward: ["policy", "unsolicited"]
+            case .forward: ["policy", "unsolicited", "foreign_drop"]
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]
             }

@@ -28,6 +28,12 @@ public enum Event: Equatable, Sendable {
     case connectionsRepaired(deleted: Int, example: Flow?)
     /// The answer to `inspect`: so many objects are not as they should be.
     case inspected(changes: Int)
+    /// Somebody else changed a table of his own.
+    case foreignTouched
+    /// The answer to `auditForeign`: what others' tables do to masqueraded traffic.
+    case foreignAudited([ForeignFinding], microseconds: Int = 0)
+    /// The timer of `startForeignTimer` fired.
+    case foreignTimerFired
     /// Nothing of the last `commit` took effect.
     case commitFailed(CommitFailure)
     /// The timer of `startRetryTimer` fired.
@@ -90,6 +96,10 @@ public enum Action: Equatable, Sendable {
     case rearmLeakAlarm
     /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
     case inspect(Ruleset)
+    /// Read others' tables and walk masqueraded traffic through them, then answer with `foreignAudited`.
+    case auditForeign(ForeignAudit)
+    /// Send `foreignTimerFired` after this time.
+    case startForeignTimer(milliseconds: Int)
     /// Delete the table.
     case removeTable
     /// Set a family's forwarding switch.

@@ -20,6 +20,7 @@ public struct Reconciler: Sendable {
     private var backoff = minimumBackoff
     private var defence = Defence()
     private var alarm = LeakAlarm()
+    private var foreign = ForeignWatch()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
     private var hasEnded = false
@@ -64,6 +65,13 @@ public struct Reconciler: Sendable {
             return repaired(deleted, example)
         case .inspected(let changes):
             return inspected(changes)
+        case .foreignTouched:
+            return foreign.touched(configuration)
+        case .foreignTimerFired:
+            return foreign.timerFired(configuration, links)
+        case .foreignAudited(let findings, let microseconds):
+            let news = foreign.audited(findings, microseconds: microseconds)
+            return news.isEmpty || owesReady ? news : news + [.notifyStatus(status)]
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
@@ -103,6 +111,7 @@ public struct Reconciler: Sendable {
         for family in switches.offAgainstWish(inForce) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
+        if let summary = foreign.summary { parts.append(summary) }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
         return parts.joined(separator: "; ")
     }
@@ -190,7 +199,8 @@ extension Reconciler {
         let before = UplinkStatus(configuration, links)
         links = new
         let isNews = UplinkStatus(configuration, links) != before
-        return look() + (isNews ? repairConnections() : [])
+        let audit = foreign.moved(configuration, links)
+        return look() + (isNews ? repairConnections() : []) + audit
     }
 
     /// Only when the rules are there: before, a connection would be born wrong again.
@@ -232,6 +242,7 @@ extension Reconciler {
             let extent = changes == 0 ? ": nothing had to change" : ""
             actions.append(.log(.info, "\(configuration.origin) is in force\(extent)"))
             actions.append(.notifyReady(status: status))
+            actions += foreign.audit(configuration, links)
         }
         // At start too: what began before the rules were there is untranslated for ever.
         return isRepair ? actions + repairConnections() : actions

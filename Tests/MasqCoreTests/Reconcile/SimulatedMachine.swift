@@ -78,6 +78,7 @@ struct SimulatedMachine {
             case .inspect(let ruleset): noticed += send(.inspected(changes: differences(from: ruleset).count))
             case .repairConnections: noticed += send(.connectionsRepaired(deleted: 0, example: nil))
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
+            case .auditForeign, .startForeignTimer: break
             case .removeTable, .setForwarding, .startRetryTimer, .log, .notifyReady, .notifyStatus, .exit:
                 noticed.append(action)
                 perform(action)
@@ -112,7 +113,8 @@ struct SimulatedMachine {
 
     private mutating func perform(_ action: Action) {
         switch action {
-        case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log:
+        case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
+            .auditForeign, .startForeignTimer:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):

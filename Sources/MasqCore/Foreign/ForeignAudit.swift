@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// The masqueraded traffic as others' tables see it, to be walked through them.
+public struct ForeignAudit: Equatable, Sendable {
+    /// One kind of traffic: a block's sources of one family, behind one link, out of one uplink.
+    struct Path: Equatable, Sendable {
+        let sources: [IPNetwork]
+        let packet: ForeignPacket
+
+        var uplink: InterfacePattern { packet.uplink.name }
+    }
+
+    let paths: [Path]
+    /// The first packet and the answer of every path.
+    private let packets: [ForeignPacket]
+
+    /// Whether a condition certainly holds for none of the traffic: its rule need not be looked at any further.
+    public func rulesOut(_ condition: ForeignRuleset.Condition) -> Bool {
+        packets.allSatisfy { $0.meets(condition, markIsKnown: false) == false }
+    }
+
+    /// Takes the configuration and the links as they are now.
+    public init(_ configuration: Configuration, _ links: Links) {
+        var paths: [Path] = []
+        for block in configuration.masquerades {
+            for family in AddressFamily.allCases {
+                let sources = block.source.filter { $0.family == family }
+                guard !sources.isEmpty else { continue }
+                let inside = AddressRanges(family: family, networks: sources)
+                for uplink in block.outInterfaces {
+                    let outside = ForeignPacket.Link(uplink, index: links.index(of: uplink))
+                    for link in Self.insideLinks(of: block, inside, links) {
+                        let packet = ForeignPacket(
+                            family: family, inside: inside, insideLink: link, uplink: outside)
+                        paths.append(Path(sources: sources, packet: packet))
+                    }
+                }
+            }
+        }
+        self.paths = paths
+        packets = paths.flatMap { [$0.packet, $0.packet.reply] }
+    }
+
+    /// The links that have an address of the sources; where none has, some link that is not known.
+    private static func insideLinks(
+        of block: Masquerade, _ inside: AddressRanges, _ links: Links
+    ) -> [ForeignPacket.Link?] {
+        let found = links.byIndex.values.filter { link in
+            !block.outInterfaces.contains { $0.matches(link.name) }
+                && link.addresses.contains { inside.contains($0) }
+        }
+        guard !found.isEmpty else { return [nil] }
+        return found.sorted { $0.index < $1.index }.map {
+            ForeignPacket.Link(.name($0.name), index: $0.index)
+        }
+    }
+
+    /// Everything in others' tables that is certainly in the way, in the order in which packets meet it.
+    public func findings(in ruleset: ForeignRuleset) -> [ForeignFinding] {
+        ruleset.hooks.sorted { $0.priority < $1.priority }.compactMap { hook in
+            switch hook.point {
+            case .forward: drop(in: hook)
+            case .sourceNAT: translation(in: hook)
+            }
+        }
+    }
+
+    /// What one base chain drops, with the commands for all of it.
+    private func drop(in hook: ForeignRuleset.Hook) -> ForeignFinding? {
+        var first: (path: Path, place: ForeignVerdict.Place?, owner: ForeignOwner)?
+        var dropsOutward = false
+        var dropsAnswers = false
+        var advice = ForeignAdvice(hook)
+        for path in paths where hook.family.sees(path.packet.family) {
+            let outward = hook.verdict(on: path.packet)
+            let answers = hook.verdict(on: path.packet.reply)
+            let outwardFails = outward.outcomes == .drop
+            let answersFail = answers.outcomes == .drop
+            guard outwardFails || answersFail else { continue }
+            dropsOutward = dropsOutward || outwardFails
+            dropsAnswers = dropsAnswers || answersFail
+            let place = outwardFails ? outward.place : answers.place
+            let owner = ForeignOwner(hook, place)
+            advice.permit(path, outward: outwardFails, answers: answersFail, asking: owner)
+            if first == nil { first = (path, place, owner) }
+        }
+        guard let first else { return nil }
+        let kind: ForeignFinding.Kind =
+            !dropsAnswers ? .dropsOutward : !dropsOutward ? .dropsAnswers : .dropsBoth
+        let what =
+            kind == .dropsAnswers
+            ? "the answers from \(first.path.uplink) to \(Self.summary(first.path.sources))"
+            : "what \(Self.summary(first.path.sources)) sends out of \(first.path.uplink)"
+        let answers = kind == .dropsBoth ? ", and the answers" : ""
+        return ForeignFinding(
+            kind: kind, owner: first.owner, baseChain: hook.title,
+            claim: "\(hook.title) (\(first.owner)) drops \(what)\(answers): \(hook.reason(first.place))",
+            advice: advice.commands, unlisted: advice.unlisted)
+    }
+
+    /// What one nat chain translates before masqd's own, whose priority is 105.
+    private func translation(in hook: ForeignRuleset.Hook) -> ForeignFinding? {
+        guard hook.priority <= BaseChain.postrouting.priority else { return nil }
+        for path in paths where hook.family.sees(path.packet.family) {
+            let verdict = hook.verdict(on: path.packet)
+            guard verdict.outcomes.contains(.translate), let place = verdict.place else { continue }
+            let isCertain = verdict.outcomes == .translate
+            let owner = ForeignOwner(hook, place)
+            return ForeignFinding(
+                kind: isCertain ? .translates : .mayTranslate, owner: owner, baseChain: hook.title,
+                claim: """
+                    \(hook.title) (\(owner)) \(isCertain ? "translates" : "may translate") what \
+                    \(Self.summary(path.sources)) sends out of \(path.uplink) before masqd does: \
+                    \(hook.reason(place))
+                    """,
+                advice: isCertain ? ForeignAdvice.removal(of: place, in: hook, of: owner) : [])
+        }
+        return nil
+    }
+
+    /// For people: `192.168.0.0/16 and 3 more`.
+    private static func summary(_ sources: [IPNetwork]) -> String {
+        guard let first = sources.first else { return "nothing" }
+        return sources.count == 1 ? "\(first)" : "\(first) and \(sources.count - 1) more"
+    }
+}
+
+extension Links {
+    /// The index of the link that a pattern names, where it names one.
+    fileprivate func index(of pattern: InterfacePattern) -> Int32? {
+        if case .name(let name) = pattern { named(name)?.index } else { nil }
+    }
+}
+
+extension ForeignRuleset.Hook {
+    /// How nft names the base chain: `ip filter FORWARD`.
+    var title: String { "\(family.rawValue) \(table.printable) \(chain.printable)" }
+
+    /// The rule that decides, for people: `its policy is drop`, `rule 3 of chain ufw-reject-forward is reject`.
+    func reason(_ place: ForeignVerdict.Place?) -> String {
+        guard let place else { return "by a rule that is not known" }
+        guard let rule = place.rule else { return "its policy is \(place.word)" }
+        let home = place.chain == chain ? "" : " of chain \(place.chain.printable)"
+        return "rule \(rule)\(home) is \(place.word)"
+    }
+}
+
+extension String {
+    /// As it is where it is a plain name, else quoted: what others call their chains may be anything.
+    var printable: String { isPlainName ? self : quoted }
+
+    /// Whether it may stand in a command as it is.
+    var isPlainName: Bool {
+        !isEmpty
+            && utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+                    UInt8(ascii: "."), UInt8(ascii: "/"):
+                    true
+                default: false
+                }
+            }
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// A TCP packet of the masqueraded traffic, as far as it is known what it looks like.
+///
+/// TCP, since it is what fails: under ufw a ping passes and a connection does not.
+public struct ForeignPacket: Equatable, Sendable {
+    /// A link at one end of its way.
+    public struct Link: Equatable, Sendable {
+        /// The name, or how the name begins.
+        public var name: InterfacePattern
+        /// The index, where the link is there.
+        public var index: Int32?
+
+        /// Makes a link.
+        public init(_ name: InterfacePattern, index: Int32? = nil) {
+            self.name = name
+            self.index = index
+        }
+    }
+
+    /// The address family.
+    public var family: AddressFamily
+    /// The masqueraded networks: where it comes from, or where an answer goes to.
+    public var inside: AddressRanges
+    /// The link that the inside is behind; absent where that is not known.
+    public var insideLink: Link?
+    /// The uplink.
+    public var uplink: Link
+    /// An answer, on its way from the uplink to the inside.
+    public var isReply = false
+
+    /// Makes a connection's first packet.
+    public init(family: AddressFamily, inside: AddressRanges, insideLink: Link?, uplink: Link) {
+        self.family = family
+        self.inside = inside
+        self.insideLink = insideLink
+        self.uplink = uplink
+    }
+
+    /// The answer to it.
+    public var reply: ForeignPacket {
+        var reply = self
+        reply.isReply = true
+        return reply
+    }
+
+    /// Whether a condition holds; nothing where that is not known.
+    func meets(_ condition: ForeignRuleset.Condition, markIsKnown: Bool) -> Bool? {
+        switch condition {
+        case .link(let side, let pattern):
+            isInside(side) ? insideLink.flatMap { pattern.decides($0.name) } : pattern.decides(uplink.name)
+        case .linkIndex(let side, let index):
+            isInside(side) ? insideLink.flatMap { $0.index == index } : uplink.index == index
+        case .address(let side, let ranges):
+            if ranges.family != family {
+                false
+            } else {
+                isInside(side) ? ranges.decides(inside) : ranges.decidesPublicAddresses
+            }
+        case .family(let other): family == other
+        case .transport(let number): number == 6  // IPPROTO_TCP
+        case .state(let states):
+            // NF_CT_STATE_BIT(IP_CT_NEW) and (IP_CT_ESTABLISHED) in linux/netfilter/nf_conntrack_common.h.
+            states & (isReply ? 2 : 8) != 0
+        case .status(let flags): meetsStatus(flags)
+        case .isReply: isReply
+        case .mark(let value, let mask): markIsKnown ? value & mask == 0 : nil
+        case .any(let conditions): meetsAny(conditions, markIsKnown: markIsKnown)
+        case .not(let other): meets(other, markIsKnown: markIsKnown).map { !$0 }
+        case .unknown: nil
+        }
+    }
+
+    private func isInside(_ side: ForeignRuleset.Side) -> Bool { (side == .source) != isReply }
+
+    private func meetsAny(_ conditions: [ForeignRuleset.Condition], markIsKnown: Bool) -> Bool? {
+        var result: Bool? = false
+        for condition in conditions {
+            switch meets(condition, markIsKnown: markIsKnown) {
+            case true?: return true
+            case false?: continue
+            case nil: result = nil
+            }
+        }
+        return result
+    }
+
+    /// enum ip_conntrack_status: a first packet has none of them yet, not even the translation that it will get.
+    private func meetsStatus(_ flags: UInt32) -> Bool? {
+        let expected: UInt32 = 1
+        let seenReply: UInt32 = 2
+        let confirmed: UInt32 = 8
+        let sourceTranslated: UInt32 = 16
+        let destinationTranslated: UInt32 = 32
+        guard isReply else { return false }
+        if flags & (seenReply | confirmed | sourceTranslated) != 0 { return true }
+        return flags & ~(expected | destinationTranslated) == 0 ? false : nil
+    }
+}
+
+extension InterfacePattern {
+    /// Whether this pattern matches a link of that name, or all or none of the links whose names begin so.
+    fileprivate func decides(_ name: InterfacePattern) -> Bool? {
+        if covers(name) { return true }
+        return name.covers(self) ? nil : false
+    }
+}
+
+extension AddressRanges {
+    /// Whether all or none of the other's addresses are in here.
+    fileprivate func decides(_ other: AddressRanges) -> Bool? {
+        var isOutside = true
+        var isInside = true
+        for range in other.ranges {
+            let overlaps = ranges.filter { $0.first <= range.last && $0.last >= range.first }
+            if !overlaps.isEmpty { isOutside = false }
+            if !overlaps.contains(where: { $0.first <= range.first && $0.last >= range.last }) {
+                isInside = false
+            }
+        }
+        if isInside, !other.isEmpty { return true }
+        return isOutside ? false : nil
+    }
+
+    /// Whether all or none of the addresses are in here that people connect to in the Internet.
+    fileprivate var decidesPublicAddresses: Bool? {
+        if ranges == [AddressRange(first: 0, last: family.maximum)] { return true }
+        let special = family == .ipv4 ? Self.specialIPv4 : Self.specialIPv6
+        let isSpecial = ranges.allSatisfy { range in
+            special.ranges.contains { $0.first <= range.first && $0.last >= range.last }
+        }
+        return isSpecial ? false : nil
+    }
+
+    private static let specialIPv4 = special(.ipv4)
+    private static let specialIPv6 = special(.ipv6)
+
+    /// What nobody in the Internet has (RFC 6890, RFC 1918, RFC 6598, RFC 4193, RFC 4291).
+    private static func special(_ family: AddressFamily) -> AddressRanges {
+        // The leading bits of a network, and how many they are.
+        let prefixes: [(UInt128, Int)] =
+            switch family {
+            case .ipv4:
+                [
+                    (0, 8), (10, 8), (100 << 2 | 1, 10), (127, 8), (169 << 8 | 254, 16), (172 << 4 | 1, 12),
+                    (192 << 8 | 168, 16), (7, 3),
+                ]
+            // fec0::/10, the site-local addresses of RFC 3513, beside fe80::/10.
+            case .ipv6: [(0, 8), (0xfc >> 1, 7), (0xfe80 >> 7, 9), (0xff, 8)]
+            }
+        let networks = prefixes.map { bits, length in
+            let value = bits << UInt128(family.bitCount - length)
+            return IPNetwork(containing: IPAddress(family: family, value: value), prefixLength: length)
+        }
+        return AddressRanges(family: family, networks: networks)
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// Reads others' tables as far as forwarded traffic can meet them; never changes them.
+///
+/// It lists the chains, and then the rules of those chains only that lead on from a hook in question: with Docker and
+/// Kubernetes most rules are elsewhere.
+public struct ForeignReader: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var lastSequence: UInt32 = 0
+
+    /// How often somebody may commit during the reading before that counts as a failure.
+    private static let maximumAttempts = 5
+
+    /// Opens the socket in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Reads the base chains in question and what they reach.
+    ///
+    /// - Parameter audit: the traffic in question; rules that can't apply to any of it are left out, and what only they
+    ///   lead to. Absent: every rule counts.
+    /// - Throws: ``NetlinkError``; `EINTR` when others never stop committing.
+    public mutating func read(for audit: ForeignAudit? = nil) throws(NetlinkError) -> ForeignRuleset {
+        for _ in 1..<Self.maximumAttempts {
+            do { return try attempt(audit) } catch  where error.isTransient { continue }
+        }
+        return try attempt(audit)
+    }
+
+    private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
+        var hooks = try baseChains()
+        guard !hooks.isEmpty else { return ForeignRuleset() }
+        let dormant = try dormantTables()
+        hooks.removeAll { dormant.contains(Table($0)) }
+        var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
+        for index in hooks.indices {
+            let table = Table(hooks[index])
+            var waiting = [hooks[index].chain]
+            while let chain = waiting.popLast() {
+                guard hooks[index].chains[chain] == nil else { continue }
+                let rules: [ForeignRuleset.Rule]
+                if let read = known[table]?[chain] {
+                    rules = read
+                } else {
+                    rules = try self.rules(of: chain, in: table, for: audit)
+                    known[table, default: [:]][chain] = rules
+                }
+                hooks[index].chains[chain] = rules
+                for rule in rules { waiting += rule.effect.targets }
+            }
+        }
+        return ForeignRuleset(hooks)
+    }
+
+    /// A table by family and name.
+    struct Table: Hashable {
+        let family: ForeignRuleset.Family
+        let name: String
+
+        init(family: ForeignRuleset.Family, name: String) {
+            self.family = family
+            self.name = name
+        }
+
+        init(_ hook: ForeignRuleset.Hook) { self.init(family: hook.family, name: hook.table) }
+    }
+
+    private mutating func baseChains() throws(NetlinkError) -> [ForeignRuleset.Hook] {
+        var hooks: [ForeignRuleset.Hook] = []
+        try list(NFT_MSG_GETCHAIN, "chains") { message in
+            guard let family = ForeignRuleset.Family(message) else { return }
+            var table = ""
+            var name = ""
+            var base = BaseChain(type: "", hook: .max, priority: 0, policy: UInt32(NF_ACCEPT))
+            for attribute in message.attributes(after: 4) {
+                switch UInt32(attribute.type) {
+                case NFTA_CHAIN_TABLE.rawValue: table = attribute.string
+                case NFTA_CHAIN_NAME.rawValue: name = attribute.string
+                case NFTA_CHAIN_TYPE.rawValue: base.type = attribute.string
+                case NFTA_CHAIN_POLICY.rawValue: base.policy = attribute.bigEndian32
+                case NFTA_CHAIN_HOOK.rawValue: base.read(hook: attribute)
+                default: break
+                }
+            }
+            guard let point = base.point, family != .inet || table != Ruleset.tableName else { return }
+            hooks.append(
+                .init(
+                    family, table: table, chain: name, at: point, priority: base.priority,
+                    dropsByPolicy: base.policy == UInt32(NF_DROP), chains: [:]))
+        }
+        return hooks
+    }
+
+    /// Tables whose chains are listed, and attached to nothing.
+    private mutating func dormantTables() throws(NetlinkError) -> Set<Table> {
+        var tables: Set<Table> = []
+        try list(NFT_MSG_GETTABLE, "tables") { message in
+            guard let family = ForeignRuleset.Family(message) else { return }
+            var name = ""
+            var flags: UInt32 = 0
+            for attribute in message.attributes(after: 4) {
+                switch UInt32(attribute.type) {
+                case NFTA_TABLE_NAME.rawValue: name = attribute.string
+                case NFTA_TABLE_FLAGS.rawValue: flags = attribute.bigEndian32
+                default: break
+                }
+            }
+            let isDormant = flags & NFT_TABLE_F_DORMANT.rawValue != 0
+            if isDormant { tables.insert(Table(family: family, name: name)) }
+        }
+        return tables
+    }
+
+    private mutating func rules(
+        of chain: String, in table: Table, for audit: ForeignAudit?
+    ) throws(NetlinkError) -> [ForeignRuleset.Rule] {
+        var parsed: [(parser: ForeignRuleParser, number: Int)] = []
+        var number = 0
+        let attributes = [(NFTA_RULE_TABLE.rawValue, table.name), (NFTA_RULE_CHAIN.rawValue, chain)]
+        try list(NFT_MSG_GETRULE, "the rules of others", family: table.family, attributes) { message in
+            var parser = ForeignRuleParser(family: table.family, for: audit)
+            switch parser.read(message.attributes(after: 4), of: chain) {
+            // Before Linux 4.9 the kernel lists all chains all the same.
+            case .stray: break
+            case .ruledOut: number += 1
+            case .complete:
+                number += 1
+                parsed.append((parser, number))
+            }
+        }
+        var rules: [ForeignRuleset.Rule] = []
+        for (parser, number) in parsed {
+            var sets: [String: ForeignSet] = [:]
+            for name in parser.setNames { sets[name] = try set(name, in: table) }
+            rules.append(parser.rule(sets, number: number))
+        }
+        return rules
+    }
+
+    /// The elements of a set that is written inside of a rule; nothing of any other, which may be large and changes.
+    private mutating func set(_ name: String, in table: Table) throws(NetlinkError) -> ForeignSet? {
+        var set: ForeignSet?
+        let attributes = [(NFTA_SET_TABLE.rawValue, table.name), (NFTA_SET_NAME.rawValue, name)]
+        try list(NFT_MSG_GETSET, "a set of others", family: table.family, attributes, flags: 0) {
+            set = ForeignSet($0.attributes(after: 4))
+        }
+        guard var set else { return nil }
+        let elements = [
+            (NFTA_SET_ELEM_LIST_TABLE.rawValue, table.name), (NFTA_SET_ELEM_LIST_SET.rawValue, name),
+        ]
+        try list(NFT_MSG_GETSETELEM, "a set of others", family: table.family, elements) { message in
+            for attribute in message.attributes(after: 4)
+            where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
+                for element in attribute.nested { set.append(element.nested) }
+            }
+        }
+        return set
+    }
+
+    private mutating func list(
+        _ type: nf_tables_msg_types, _ object: String, family: ForeignRuleset.Family? = nil,
+        _ attributes: [(UInt32, String)] = [], flags: CInt = NLM_F_DUMP,
+        _ handle: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
+        lastSequence = lastSequence == .max ? 1 : lastSequence + 1
+        var request = MessageWriter(capacity: 512)
+        request.beginNftables(type, family: family?.number ?? 0, flags: flags, sequence: lastSequence)
+        for (type, value) in attributes { request.attribute(Int(type), value) }
+        request.endMessage()
+        try socket.dump(request, sequence: lastSequence, object: object, buffer: buffer) {
+            (message) throws(NetlinkError) in handle(message)
+        }
+    }
+}
+
+extension ForeignRuleset.Family {
+    /// The family of a message of nf_tables'.
+    fileprivate init?(_ message: NetlinkMessage) {
+        switch message.payload.first {
+        case 1: self = .inet  // NFPROTO_INET
+        case 2: self = .ip
+        case 10: self = .ip6
+        default: return nil
+        }
+    }
+
+    /// NFPROTO_* in linux/netfilter.h.
+    fileprivate var number: UInt8 {
+        switch self {
+        case .inet: 1
+        case .ip: 2
+        case .ip6: 10
+        }
+    }
+}
+
+extension BaseChain {
+    fileprivate mutating func read(hook attribute: Attribute) {
+        for part in attribute.nested {
+            switch UInt32(part.type) {
+            case NFTA_HOOK_HOOKNUM.rawValue: hook = part.bigEndian32
+            case NFTA_HOOK_PRIORITY.rawValue: priority = Int32(bitPattern: part.bigEndian32)
+            default: break
+            }
+        }
+    }
+
+    /// What it may do to forwarded traffic: NF_INET_FORWARD is 2, NF_INET_POST_ROUTING 4.
+    fileprivate var point: ForeignRuleset.Point? {
+        switch (type, hook) {
+        case ("filter", 2): .forward
+        case ("nat", 4): .sourceNAT
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// Turns the expressions of one rule into conditions and an effect, register by register.
+///
+/// What it does not know becomes a condition or an effect of which nothing is known, never nothing.
+struct ForeignRuleParser {
+    private let audit: ForeignAudit?
+    /// A condition does not hold for any of the traffic in question.
+    private var isRuledOut = false
+    private var conditions: [PendingCondition] = []
+    private var effect: PendingEffect = .known(.none)
+    private var handle: UInt64 = 0
+    private var setsMark = false
+    /// What each register holds, by its number of four bytes.
+    private var registers: [UInt32: ForeignValue] = [:]
+    /// The family that the packet has where the rule has come to this point.
+    private var packetFamily: AddressFamily?
+
+    /// A condition, or one whose set is not read yet.
+    private enum PendingCondition {
+        case known(ForeignRuleset.Condition)
+        case lookup(String, ForeignValue, isNegated: Bool)
+    }
+
+    private enum PendingEffect {
+        case known(ForeignRuleset.Effect)
+        case map(String, ForeignValue)
+    }
+
+    /// Begins a rule of a table of that family; with an audit, one that rules its traffic out is not read to its end.
+    init(family: ForeignRuleset.Family, for audit: ForeignAudit?) {
+        self.audit = audit
+        switch family {
+        case .ip: packetFamily = .ipv4
+        case .ip6: packetFamily = .ipv6
+        case .inet: packetFamily = nil
+        }
+    }
+
+    /// What became of reading a rule.
+    enum Reading {
+        /// It is another chain's.
+        case stray
+        /// It can't apply.
+        case ruledOut
+        /// It may apply.
+        case complete
+    }
+
+    /// Reads a rule's attributes.
+    mutating func read(_ attributes: Attributes, of chain: String) -> Reading {
+        for attribute in attributes {
+            switch UInt32(attribute.type) {
+            case NFTA_RULE_CHAIN.rawValue: guard attribute.string == chain else { return .stray }
+            case NFTA_RULE_HANDLE.rawValue: handle = attribute.bigEndian64
+            case NFTA_RULE_EXPRESSIONS.rawValue:
+                for element in attribute.nested {
+                    read(element.nested)
+                    if isRuledOut { return .ruledOut }
+                }
+            default: break
+            }
+        }
+        return .complete
+    }
+
+    /// The sets that have to be read before ``rule(_:)``.
+    var setNames: [String] {
+        var names: [String] = []
+        for case .lookup(let name, _, _) in conditions { names.append(name) }
+        if case .map(let name, _) = effect { names.append(name) }
+        return names
+    }
+
+    /// The rule, with the sets that could be read.
+    func rule(_ sets: [String: ForeignSet], number: Int) -> ForeignRuleset.Rule {
+        let conditions = conditions.map { condition -> ForeignRuleset.Condition in
+            switch condition {
+            case .known(let condition): return condition
+            case .lookup(let name, let value, let isNegated):
+                let condition = sets[name]?.condition(on: value) ?? .unknown
+                return isNegated ? .not(condition) : condition
+            }
+        }
+        switch effect {
+        case .known(let effect): return .init(conditions, effect, handle: handle, number: number)
+        case .map(let name, let value):
+            return .init(
+                conditions, sets[name]?.choice(by: value) ?? .unknown, handle: handle, number: number)
+        }
+    }
+
+    /// One expression: its name, and what the name makes of the rest.
+    private mutating func read(_ expression: Attributes) {
+        var name = ""
+        var data = Attributes(.init(start: nil, count: 0))
+        for attribute in expression {
+            switch UInt32(attribute.type) {
+            case NFTA_EXPR_NAME.rawValue: name = attribute.string
+            case NFTA_EXPR_DATA.rawValue: data = attribute.nested
+            default: break
+            }
+        }
+        // What stands behind a verdict is never reached.
+        guard case .known(let sofar) = effect, sofar == .none || sofar == .setMark else { return }
+        read(name, data)
+    }
+
+    private mutating func read(_ name: String, _ data: Attributes) {
+        switch name {
+        case "meta": readMeta(data)
+        case "ct": readConntrack(data)
+        case "payload": readPayload(data)
+        case "bitwise": readBitwise(data)
+        case "cmp": readComparison(data)
+        case "lookup": readLookup(data)
+        case "immediate": readImmediate(data)
+        case "match": readMatch(data)
+        case "target": readTarget(data)
+        case "counter", "log", "notrack", "last", "dup", "flow_offload": break
+        case "objref":
+            // NFT_OBJECT_COUNTER, _CT_HELPER and _CT_TIMEOUT let everything pass; a quota or a limit does not.
+            if ![1, 3, 7].contains(data.number(NFTA_OBJREF_IMM_TYPE.rawValue) ?? 0) { doubt() }
+        case "reject": conclude(.reject)
+        case "masq": conclude(.translate("masquerade"))
+        case "nat":
+            let isSource = data.number(NFTA_NAT_TYPE.rawValue) == NFT_NAT_SNAT.rawValue
+            conclude(isSource ? .translate("snat") : .unknown)
+        case "redir", "queue", "tproxy", "synproxy", "fwd": conclude(.unknown)
+        default: doubt()
+        }
+    }
+
+    /// An expression that nothing is known of may end the rule here, and may have written to any register.
+    private mutating func doubt() {
+        conditions.append(.known(.unknown))
+        registers = [:]
+    }
+
+    private mutating func require(_ condition: ForeignRuleset.Condition) {
+        conditions.append(.known(condition))
+        isRuledOut = audit?.rulesOut(condition) ?? false
+    }
+
+    private mutating func conclude(_ new: ForeignRuleset.Effect) {
+        // Who jumps with a new mark is judged by it there.
+        effect = .known(setsMark && !new.targets.isEmpty ? .unknown : new)
+    }
+
+    private mutating func readMeta(_ data: Attributes) {
+        guard let register = data.number(NFTA_META_DREG.rawValue) else {
+            // meta mark set …
+            if data.number(NFTA_META_KEY.rawValue) == NFT_META_MARK.rawValue {
+                setsMark = true
+                effect = .known(.setMark)
+            }
+            return
+        }
+        let field: ForeignValue.Field? =
+            switch data.number(NFTA_META_KEY.rawValue) {
+            case NFT_META_IIFNAME.rawValue: .linkName(.source)
+            case NFT_META_OIFNAME.rawValue: .linkName(.destination)
+            case NFT_META_IIF.rawValue: .linkIndex(.source)
+            case NFT_META_OIF.rawValue: .linkIndex(.destination)
+            case NFT_META_L4PROTO.rawValue: .transport
+            case NFT_META_NFPROTO.rawValue: .family
+            case NFT_META_PROTOCOL.rawValue: .etherType
+            case NFT_META_MARK.rawValue: .mark
+            default: nil
+            }
+        load(field, into: register)
+    }
+
+    private mutating func readConntrack(_ data: Attributes) {
+        // ct mark set … and the like change nothing that is modelled.
+        guard let register = data.number(NFTA_CT_DREG.rawValue) else { return }
+        let field: ForeignValue.Field? =
+            switch data.number(NFTA_CT_KEY.rawValue) {
+            case NFT_CT_STATE.rawValue: .state
+            case NFT_CT_STATUS.rawValue: .status
+            case NFT_CT_DIRECTION.rawValue where data.number(NFTA_CT_DIRECTION.rawValue) == nil: .direction
+            default: nil
+            }
+        load(field, into: register)
+    }
+
+    private mutating func readPayload(_ data: Attributes) {
+        guard let register = data.number(NFTA_PAYLOAD_DREG.rawValue) else {
+            // Changing an address would make all that follows another packet.
+            return doubt()
+        }
+        let isNetworkHeader = data.number(NFTA_PAYLOAD_BASE.rawValue) == NFT_PAYLOAD_NETWORK_HEADER.rawValue
+        let offset = data.number(NFTA_PAYLOAD_OFFSET.rawValue) ?? 0
+        let length = data.number(NFTA_PAYLOAD_LEN.rawValue) ?? 0
+        let field: ForeignValue.Field? =
+            switch (packetFamily, offset) {
+            // struct iphdr: protocol at 9, addresses at 12 and 16; struct ipv6hdr: addresses at 8 and 24.
+            case (.ipv4?, 9) where length == 1: .transport
+            case (.ipv4?, 12) where length <= 4: .address(.source, .ipv4)
+            case (.ipv4?, 16) where length <= 4: .address(.destination, .ipv4)
+            case (.ipv6?, 8) where length <= 16: .address(.source, .ipv6)
+            case (.ipv6?, 24) where length <= 16: .address(.destination, .ipv6)
+            default: nil
+            }
+        load(isNetworkHeader ? field : nil, into: register)
+    }
+
+    private mutating func load(_ field: ForeignValue.Field?, into register: UInt32) {
+        registers[Self.normalized(register)] = field.map { ForeignValue(field: $0, mask: nil) }
+    }
+
+    private mutating func readBitwise(_ data: Attributes) {
+        let source = Self.normalized(data.number(NFTA_BITWISE_SREG.rawValue) ?? 0)
+        let target = Self.normalized(data.number(NFTA_BITWISE_DREG.rawValue) ?? 0)
+        // NFT_BITWISE_BOOL, the operation of kernels that know no other.
+        let isMask = (data.number(NFTA_BITWISE_OP.rawValue) ?? 0) == 0
+        let xor = data.bytes(NFTA_BITWISE_XOR.rawValue) ?? []
+        guard isMask, let mask = data.bytes(NFTA_BITWISE_MASK.rawValue), xor.allSatisfy({ $0 == 0 }),
+            var value = registers[source], value.mask == nil
+        else {
+            registers[target] = nil
+            return
+        }
+        value.mask = mask
+        registers[target] = value
+    }
+
+    private mutating func readComparison(_ data: Attributes) {
+        let register = Self.normalized(data.number(NFTA_CMP_SREG.rawValue) ?? 0)
+        let operation = data.number(NFTA_CMP_OP.rawValue)
+        let isNegated = operation == NFT_CMP_NEQ.rawValue
+        guard isNegated || operation == NFT_CMP_EQ.rawValue, let bytes = data.bytes(NFTA_CMP_DATA.rawValue),
+            let condition = registers[register]?.equals(bytes)
+        else {
+            conditions.append(.known(.unknown))
+            return
+        }
+        if !isNegated, case .family(let family) = condition { packetFamily = family }
+        require(isNegated ? .not(condition) : condition)
+    }
+
+    private mutating func readLookup(_ data: Attributes) {
+        let register = Self.normalized(data.number(NFTA_LOOKUP_SREG.rawValue) ?? 0)
+        let name = data.string(NFTA_LOOKUP_SET.rawValue)
+        let isMap = data.number(NFTA_LOOKUP_DREG.rawValue)
+        let isNegated = data.number(NFTA_LOOKUP_FLAGS.rawValue) == NFT_LOOKUP_F_INV.rawValue
+        if let isMap {
+            // NFT_REG_VERDICT: a verdict map; any other loads a value.
+            guard isMap == NFT_REG_VERDICT.rawValue else { return doubt() }
+            effect = registers[register].map { .map(name, $0) } ?? .known(.unknown)
+            if setsMark { effect = .known(.unknown) }
+        } else if let value = registers[register] {
+            conditions.append(.lookup(name, value, isNegated: isNegated))
+        } else {
+            conditions.append(.known(.unknown))
+        }
+    }
+
+    private mutating func readImmediate(_ data: Attributes) {
+        guard let register = data.number(NFTA_IMMEDIATE_DREG.rawValue) else { return doubt() }
+        guard register == NFT_REG_VERDICT.rawValue else { return load(nil, into: register) }
+        for attribute in data where attribute.type == UInt16(NFTA_IMMEDIATE_DATA.rawValue) {
+            for verdict in attribute.nested { conclude(.init(verdict: verdict.nested)) }
+        }
+    }
+
+    private mutating func readMatch(_ data: Attributes) {
+        let name = data.string(NFTA_MATCH_NAME.rawValue)
+        let revision = data.number(NFTA_MATCH_REV.rawValue) ?? 0
+        let bytes = data.raw(NFTA_MATCH_INFO.rawValue)
+        let condition = XtablesMatch.condition(name: name, revision: revision, bytes)
+        if let condition { require(condition) }
+    }
+
+    private mutating func readTarget(_ data: Attributes) {
+        let new = XtablesTarget.effect(name: data.string(NFTA_TARGET_NAME.rawValue))
+        switch new {
+        case .none: break
+        case .setMark:
+            setsMark = true
+            effect = .known(.setMark)
+        default: conclude(new)
+        }
+    }
+
+    /// Registers 1 to 4 are of 16 bytes, and the same as every fourth of those that are of four (`NFT_REG32_00` = 8).
+    private static func normalized(_ register: UInt32) -> UInt32 {
+        (1...4).contains(register) ? 8 + (register - 1) * 4 : register
+    }
+}
+
+extension ForeignRuleset.Effect {
+    /// Reads NFTA_DATA_VERDICT.
+    init(verdict: Attributes) {
+        let chain = verdict.string(NFTA_VERDICT_CHAIN.rawValue)
+        let code = Int32(bitPattern: verdict.number(NFTA_VERDICT_CODE.rawValue) ?? 0)
+        switch code {
+        case NFT_CONTINUE.rawValue: self = .none
+        case NFT_JUMP.rawValue: self = .jump(chain)
+        case NFT_GOTO.rawValue: self = .goto(chain)
+        case NFT_RETURN.rawValue: self = .return
+        case CInt(NF_DROP): self = .drop
+        case CInt(NF_ACCEPT): self = .accept
+        default: self = .unknown
+        }
+    }
+}
+
+extension Attributes {
+    /// The number of an attribute, where it is there.
+    func number(_ type: UInt32) -> UInt32? { first { $0.type == UInt16(type) }?.bigEndian32 }
+
+    /// The text of an attribute, empty where it is not there.
+    func string(_ type: UInt32) -> String { first { $0.type == UInt16(type) }?.string ?? "" }
+
+    /// The bytes of an attribute, empty where it is not there.
+    func raw(_ type: UInt32) -> UnsafeRawBufferPointer {
+        first { $0.type == UInt16(type) }?.bytes ?? .init(start: nil, count: 0)
+    }
+
+    /// The bytes of a value (`NFTA_DATA_VALUE`) in an attribute.
+    func bytes(_ type: UInt32) -> [UInt8]? {
+        first { $0.type == UInt16(type) }?.nested.first { $0.type == UInt16(NFTA_DATA_VALUE.rawValue) }
+            .map { Array($0.bytes) }
+    }
+}
+
+extension Attribute {
+    /// A number in network order; 0 where it is too short.
+    fileprivate var bigEndian64: UInt64 {
+        bytes.count >= 8 ? UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)) : 0
+    }
+}

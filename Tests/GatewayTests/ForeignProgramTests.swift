@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import TestSupport
+import Testing
+
+/// ufw and firewalld themselves, where they are installed; their files are copies, and the machine's own are not touched.
+@Suite("The real ufw and firewalld")
+struct ForeignProgramTests {
+    private static let configuration = """
+        [[masquerade]]
+        out_interface = "ppp0"
+        source = "192.168.0.0/16"
+
+        """
+
+    @Test(
+        "What ufw drops passes after the printed command",
+        .enabled(if: isInstalled("ufw") && getuid() == 0, "ufw is not installed, or this is not root"))
+    func ufw() throws {
+        let folder = try ProgramFolder()
+        let enter = """
+            set -e
+            cd '\(folder.path)'
+            for name in /etc/ufw /etc/default /lib/ufw; do
+                copy=$(echo "$name" | tr / _)
+                [ -e "$copy" ] || cp -a "$name" "$copy"
+                mount --bind "$copy" "$name"
+            done
+            mount -t tmpfs tmpfs /run
+            sed -i 's/^IPT_MODULES=.*/IPT_MODULES=/' /etc/default/ufw
+
+            """
+        try check(enter: enter, setUp: "ufw --force enable", claim: "ip filter FORWARD (ufw) drops")
+    }
+
+    @Test(
+        "What firewalld rejects passes after the printed commands",
+        .enabled(
+            if: isInstalled("firewalld") && isInstalled("dbus-daemon") && getuid() == 0,
+            "firewalld or dbus-daemon is not installed, or this is not root"))
+    func firewalld() throws {
+        let folder = try ProgramFolder()
+        let bus = """
+            <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+             "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+            <busconfig>
+              <listen>unix:path=\(folder.path)/bus</listen>
+              <policy context="default">
+                <allow own="*"/> <allow send_destination="*"/> <allow receive_sender="*"/> <allow user="*"/>
+              </policy>
+            </busconfig>
+
+            """
+        try Command("tee", "\(folder.path)/bus.conf").run(input: bus).expectSuccess()
+        let gateway = try Gateway()
+        let environment = ["DBUS_SYSTEM_BUS_ADDRESS": "unix:path=\(folder.path)/bus"]
+        let broker = try Command(
+            "dbus-daemon", "--nofork", "--nopidfile", "--config-file=\(folder.path)/bus.conf"
+        )
+        .start(in: gateway.router)
+        try eventually("the bus is there") { access("\(folder.path)/bus", F_OK) == 0 }
+        let daemon = try Command(
+            "firewalld",
+            [
+                "--nofork", "--nopid", "--system-config=\(folder.path)/etc",
+                "--log-file=\(folder.path)/firewalld.log",
+            ], environment: environment
+        ).start(in: gateway.router)
+        try eventually("firewalld answers") {
+            try Command("firewall-cmd", ["--state"], environment: environment).run(in: gateway.router).status
+                == 0
+        }
+        let masqd = try Masqd(in: gateway.router, configuration: Self.configuration)
+        try masqd.waitForStatus(containing: "drops masqueraded traffic")
+        let line = try #require(try masqd.line(with: "to permit it: "))
+        #expect(line.contains("inet firewalld filter_FORWARD (firewalld) drops"))
+        #expect(!gateway.isAnswered(.tcp))
+        let advice = try #require(line.advice)
+        try Command("sh", ["-ec", advice], environment: environment).run(in: gateway.router).expectSuccess()
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        try eventually("masqd has noticed") { try masqd.log.contains("masqueraded traffic no more") }
+        #expect(try daemon.isRunning)
+        #expect(try broker.isRunning)
+    }
+
+    private func check(enter: String, setUp: String, claim: String) throws {
+        let gateway = try Gateway()
+        try Command("unshare", "-m", "sh", "-ec", enter + setUp).run(in: gateway.router).expectSuccess()
+        let masqd = try Masqd(in: gateway.router, configuration: Self.configuration)
+        try masqd.waitForStatus(containing: "drops masqueraded traffic")
+        let line = try #require(try masqd.line(with: "to permit it: "))
+        #expect(line.contains(claim))
+        #expect(!gateway.isAnswered(.tcp))
+        let advice = try #require(line.advice)
+        try Command("unshare", "-m", "sh", "-ec", enter + advice).run(in: gateway.router).expectSuccess()
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        try eventually("masqd has noticed") { try masqd.log.contains("masqueraded traffic no more") }
+    }
+
+    private static func isInstalled(_ program: String) -> Bool {
+        ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].contains { access("\($0)/\(program)", X_OK) == 0 }
+    }
+}
+
+/// A folder for a program's files, gone with this object.
+private final class ProgramFolder {
+    let path: String
+
+    init() throws {
+        let made = try Command("mktemp", "-d").run().expectSuccess().standardOutput
+        path = String(made.prefix { $0 != "\n" })
+    }
+
+    deinit {
+        // What is left is in the folder for such things.
+        _ = try? Command("rm", "-rf", path).run()
+    }
+}
+
+extension Masqd {
+    fileprivate func line(with text: String) throws -> String? {
+        try log.split(separator: "\n").map(String.init).first { $0.contains(text) }
+    }
+}
+
+extension String {
+    fileprivate var advice: String? {
+        firstRange(of: "to permit it: ").map { String(self[$0.upperBound...]) }
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import MasqKernel
+import TestSupport
+import Testing
+
+@Suite("Others' tables as the kernel has them")
+struct ForeignReaderTests {
+    private typealias Rule = ForeignRuleset.Rule
+
+    /// The rules of one chain, read back without their handles.
+    private func rules(_ text: String, in namespace: NetworkNamespace) throws -> [[ForeignRuleset.Rule]] {
+        try namespace.nft(text)
+        let ruleset = try namespace.run { () throws -> ForeignRuleset in
+            var reader = try ForeignReader()
+            return try reader.read()
+        }
+        return ruleset.hooks.map { hook in
+            hook.chains.sorted { $0.key < $1.key }.flatMap(\.value).map { Rule($0.conditions, $0.effect) }
+        }
+    }
+
+    private func network(_ texts: String...) throws -> AddressRanges {
+        let networks = try texts.map { try IPNetwork($0) }
+        return AddressRanges(family: networks[0].family, networks: networks)
+    }
+
+    @Test("Every expression has its word, and what has none is unknown")
+    func words() throws {
+        for (text, conditions) in [
+            ("iifname \"lan0\"", [.link(.source, .name("lan0"))]),
+            ("oifname != \"ppp*\"", [.not(.link(.destination, .prefix("ppp")))]),
+            ("iif \"lo\"", [.linkIndex(.source, 1)]),
+            ("ip saddr 192.168.0.0/16", [.family(.ipv4), .address(.source, try network("192.168.0.0/16"))]),
+            ("ip daddr 10.0.0.0/9", [.family(.ipv4), .address(.destination, try network("10.0.0.0/9"))]),
+            ("ip saddr 192.0.2.1", [.family(.ipv4), .address(.source, try network("192.0.2.1/32"))]),
+            ("ip6 daddr fd00::/8", [.family(.ipv6), .address(.destination, try network("fd00::/8"))]),
+            (
+                "ip saddr { 10.0.0.0/8, 172.16.0.0/12 }",
+                [.family(.ipv4), .address(.source, try network("10.0.0.0/8", "172.16.0.0/12"))]
+            ),
+            ("meta nfproto ipv6", [.family(.ipv6)]),
+            ("meta l4proto udp", [.transport(17)]),
+            ("ct state established,related", [.not(.not(.state(6)))]),
+            ("ct state new", [.not(.not(.state(8)))]),
+            ("ct status dnat", [.not(.not(.status(32)))]),
+            ("ct direction reply", [.isReply]),
+            ("meta mark and 0x4000 == 0x4000", [.mark(0x4000, mask: 0x4000)]),
+            ("tcp dport 22", [.transport(6), .unknown]),
+            ("limit rate 1/second", [.unknown]),
+            ("ip saddr @named", [.family(.ipv4), .unknown]),
+            ("fib daddr type local", [.unknown, .unknown]),
+            ("counter log prefix \"x\"", []),
+        ] as [(String, [ForeignRuleset.Condition])] {
+            let namespace = try NetworkNamespace()
+            let table = """
+                table inet t {
+                    set named { type ipv4_addr; elements = { 192.0.2.7 } }
+                    chain c { type filter hook forward priority 0; \(text) drop; }
+                }
+
+                """
+            #expect(try rules(table, in: namespace) == [[Rule(conditions, .drop)]], "\(text)")
+        }
+    }
+
+    @Test("Every verdict has its word")
+    func verdicts() throws {
+        for (text, effect) in [
+            ("accept", .accept), ("drop", .drop), ("reject", .reject), ("return", .return),
+            ("continue", .none),
+            ("jump a", .jump("a")), ("goto a", .goto("a")), ("meta mark set 1", .setMark),
+            ("ct mark set 1", .none), ("meta mark set 1 jump a", .unknown),
+            (
+                "ct state vmap { invalid : drop, new : jump a }",
+                .choose([.init(.state(1), .drop), .init(.state(8), .jump("a"))])
+            ),
+        ] as [(String, ForeignRuleset.Effect)] {
+            let namespace = try NetworkNamespace()
+            let table = """
+                table inet t {
+                    chain a { }
+                    chain c { type filter hook forward priority 0; \(text); }
+                }
+
+                """
+            let read = try #require(try rules(table, in: namespace).first?.first, "\(text)")
+            if case .choose(let choices) = read.effect, case .choose(let expected) = effect {
+                // The kernel lists a hash in its own order.
+                #expect(choices.count == expected.count && expected.allSatisfy(choices.contains))
+            } else {
+                #expect(read == Rule([], effect), "\(text)")
+            }
+        }
+    }
+
+    @Test("Only hooks that forwarded traffic meets are read, dormant tables and masqd's own are not")
+    func hooks() throws {
+        let namespace = try NetworkNamespace()
+        try namespace.nft(
+            """
+            add table inet masqd
+            add chain inet masqd forward { type filter hook forward priority 0; policy drop; }
+            add table ip masqd
+            add chain ip masqd forward { type filter hook forward priority 1; policy drop; }
+            add table ip asleep { flags dormant; }
+            add chain ip asleep forward { type filter hook forward priority 2; policy drop; }
+            add table ip6 t
+            add chain ip6 t input { type filter hook input priority 0; policy drop; }
+            add chain ip6 t alone
+            add rule ip6 t alone drop
+            add chain ip6 t post { type nat hook postrouting priority srcnat - 1; }
+            add rule ip6 t post masquerade
+            add chain ip6 t pre { type nat hook prerouting priority 0; }
+
+            """)
+        let ruleset = try namespace.run { () throws -> ForeignRuleset in
+            var reader = try ForeignReader()
+            return try reader.read()
+        }
+        #expect(ruleset.hooks.count == 2)
+        let forward = try #require(ruleset.hooks.first { $0.family == .ip })
+        #expect(forward.table == "masqd" && forward.point == .forward && forward.priority == 1)
+        #expect(forward.dropsByPolicy)
+        let post = try #require(ruleset.hooks.first { $0.family == .ip6 })
+        #expect(post.point == .sourceNAT && post.priority == 99 && !post.dropsByPolicy)
+        #expect(post.chains.keys.sorted() == ["post"])
+        #expect(post.chains["post"]?.first?.effect == .translate("masquerade"))
+    }
+
+    @Test("iptables' matches and targets are understood")
+    func iptables() throws {
+        let namespace = try NetworkNamespace()
+        let lines = [
+            "-i lan+ -s 192.168.0.0/16 -o ppp0 -j ACCEPT", "-m state --state ESTABLISHED,RELATED -j ACCEPT",
+            "-m conntrack ! --ctstate NEW -j DROP", "-m mark ! --mark 0x4000/0x4000 -j RETURN",
+            "-m comment --comment why -j REJECT", "-p tcp -m multiport --dports 80,443 -j ACCEPT",
+        ]
+        for line in lines {
+            try Command("iptables-nft", ["-A", "FORWARD"] + line.split(separator: " ").map(String.init))
+                .run(in: namespace).expectSuccess()
+        }
+        let ruleset = try namespace.run { () throws -> ForeignRuleset in
+            var reader = try ForeignReader()
+            return try reader.read()
+        }
+        let hook = try #require(ruleset.hooks.first)
+        let rules = try #require(hook.chains["FORWARD"])
+        #expect(rules.map(\.effect) == [.accept, .accept, .drop, .return, .reject, .accept])
+        #expect(
+            Set(rules[0].conditions.map { "\($0)" })
+                == Set(
+                    ([
+                        .link(.source, .prefix("lan")), .address(.source, try network("192.168.0.0/16")),
+                        .link(.destination, .name("ppp0")),
+                    ] as [ForeignRuleset.Condition]).map { "\($0)" }))
+        let packet = ForeignPacket(
+            family: .ipv4, inside: try network("10.0.0.0/8"), insideLink: nil, uplink: .init(.name("ppp0")))
+        // New: none of the others applies, and the mark is not set.
+        #expect(hook.verdict(on: packet).outcomes == .pass)
+        #expect(hook.verdict(on: packet.reply).outcomes == .pass)
+        #expect(rules[4].conditions.isEmpty)
+        #expect(rules[5].conditions.contains(.unknown))
+    }
+}
