@@ -17,6 +17,7 @@ struct Daemon: ~Copyable {
     private let retryTimer: TimerSource
     private let calmTimer: TimerSource
     private let alarmTimer: TimerSource
+    private let repairTimer: TimerSource
     private let foreignTimer: TimerSource
     private let watchdogTimer: TimerSource
     private let lock: NamespaceLock
@@ -32,7 +33,7 @@ struct Daemon: ~Copyable {
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
-        case connections, foreignTimer
+        case connections, repairTimer, foreignTimer
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -42,6 +43,7 @@ struct Daemon: ~Copyable {
         let retryTimer = try TimerSource()
         let calmTimer = try TimerSource()
         let alarmTimer = try TimerSource()
+        let repairTimer = try TimerSource()
         let foreignTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
@@ -61,6 +63,7 @@ struct Daemon: ~Copyable {
         self.retryTimer = retryTimer
         self.calmTimer = calmTimer
         self.alarmTimer = alarmTimer
+        self.repairTimer = repairTimer
         self.foreignTimer = foreignTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
@@ -89,6 +92,7 @@ struct Daemon: ~Copyable {
         try loop.watch(retryTimer.descriptor, tag: Waker.retryTimer.rawValue)
         try loop.watch(calmTimer.descriptor, tag: Waker.calmTimer.rawValue)
         try loop.watch(alarmTimer.descriptor, tag: Waker.alarmTimer.rawValue)
+        try loop.watch(repairTimer.descriptor, tag: Waker.repairTimer.rawValue)
         try loop.watch(foreignTimer.descriptor, tag: Waker.foreignTimer.rawValue)
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
@@ -129,6 +133,9 @@ struct Daemon: ~Copyable {
         case .calmTimer:
             calmTimer.acknowledge()
             handle(.calmTimerFired)
+        case .repairTimer:
+            repairTimer.acknowledge()
+            handle(.repairTimerFired)
         case .alarmTimer:
             alarmTimer.acknowledge()
             handle(.alarmTimerFired)
@@ -251,6 +258,7 @@ extension Daemon {
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
         case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
+        case .startRepairTimer(let milliseconds): repairTimer.start(milliseconds: milliseconds)
         case .log(let severity, let message): log(severity, message)
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)

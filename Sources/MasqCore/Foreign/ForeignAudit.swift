@@ -10,6 +10,9 @@ public struct ForeignAudit: Equatable, Sendable {
         var uplink: InterfacePattern { packet.uplink.name }
     }
 
+    /// How many of a block's networks are walked through others' tables: 50 000 would be as good as these.
+    private static let maximumSources = 256
+
     let paths: [Path]
     /// The first packet and the answer of every path.
     private let packets: [ForeignPacket]
@@ -24,7 +27,8 @@ public struct ForeignAudit: Equatable, Sendable {
         var paths: [Path] = []
         for block in configuration.masquerades {
             for family in AddressFamily.allCases {
-                let sources = block.source.filter { $0.family == family }
+                let sources = Array(
+                    block.source.lazy.filter { $0.family == family }.prefix(Self.maximumSources))
                 guard !sources.isEmpty else { continue }
                 let inside = AddressRanges(family: family, networks: sources)
                 for uplink in block.outInterfaces {

@@ -19,10 +19,11 @@ public enum AddressFamily: UInt8, CaseIterable, Sendable {
 
 /// An IPv4 or IPv6 address, held as a number in host order.
 public struct IPAddress: Hashable, Sendable {
-    /// The family, which says how many of the value's bits count.
-    public let family: AddressFamily
+    // The larger first: 17 bytes, and room for a prefix length behind them, where there are 50 000.
     /// The address as a number; at most ``AddressFamily/maximum``.
     public let value: UInt128
+    /// The family, which says how many of the value's bits count.
+    public let family: AddressFamily
 
     /// Whether it is of use on its own link only, so that nothing is ever masqueraded to it: fe80::/10 (RFC 4291, 2.5.6).
     public var isLinkLocal: Bool { family == .ipv6 && value >> 118 == 0xfe80 >> 6 }

@@ -4,8 +4,10 @@
 public struct IPNetwork: Hashable, Sendable {
     /// The lowest address of the network.
     public let address: IPAddress
+    private let prefix: UInt8
+
     /// The number of leading bits that all its addresses share, 0 to 32 or 0 to 128.
-    public let prefixLength: Int
+    public var prefixLength: Int { Int(prefix) }
 
     /// Makes the network of the given prefix length that contains an address; host bits are cleared.
     public init(containing address: IPAddress, prefixLength: Int) {
@@ -13,7 +15,7 @@ public struct IPNetwork: Hashable, Sendable {
         self.address = IPAddress(
             family: address.family,
             value: address.value & ~Self.hostMask(of: address.family, prefixLength: prefixLength))
-        self.prefixLength = prefixLength
+        prefix = UInt8(prefixLength)
     }
 
     /// The address family.

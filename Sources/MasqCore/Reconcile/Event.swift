@@ -40,6 +40,8 @@ public enum Event: Equatable, Sendable {
     case retryTimerFired
     /// The timer of `startCalmTimer` fired.
     case calmTimerFired
+    /// The timer of `startRepairTimer` fired.
+    case repairTimerFired
     /// The timer of `startAlarmTimer` fired.
     case alarmTimerFired
     /// SIGTERM or SIGINT.
@@ -108,6 +110,8 @@ public enum Action: Equatable, Sendable {
     case startRetryTimer(milliseconds: Int)
     /// Send `calmTimerFired` after this time.
     case startCalmTimer(milliseconds: Int)
+    /// Send `repairTimerFired` after this time.
+    case startRepairTimer(milliseconds: Int)
     /// Send `alarmTimerFired` after this time.
     case startAlarmTimer(milliseconds: Int)
     /// Say something.

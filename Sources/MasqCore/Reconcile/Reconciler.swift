@@ -9,7 +9,12 @@ public struct Reconciler: Sendable {
     /// The first wait, in milliseconds.
     public static let minimumBackoff = 100
 
+    /// How long after a change of the rules connections are looked at, in milliseconds.
+    static let repairDelayMilliseconds = 50
+
     private(set) var configuration: Configuration?
+    /// What should be in the kernel for it; one value, since the networks in it may be many.
+    private var desired: Ruleset?
     private var links = Links()
     private var switches = ForwardingSwitches()
     /// What the kernel took last; absent before the first commit that succeeded.
@@ -44,6 +49,7 @@ public struct Reconciler: Sendable {
             return refuse(reason)
         case .memoryFound(let found):
             switches.memory.formUnion(found)
+            desired = configuration.map { .desired($0, memory: switches.memory) }
             return []
         case .linksDumped(let new):
             return dumped(new)
@@ -79,6 +85,8 @@ public struct Reconciler: Sendable {
             return commit()
         case .calmTimerFired:
             return defence.windowEnded()
+        case .repairTimerFired:
+            return repairConnections()
         case .alarmTimerFired:
             alarm.isRinging = false
             return [.rearmLeakAlarm]
@@ -148,6 +156,7 @@ extension Reconciler {
         owesReady = true
         backoff = Self.minimumBackoff
         switches.load(new)
+        desired = .desired(new, memory: switches.memory)
         return commit()
     }
 
@@ -158,14 +167,12 @@ extension Reconciler {
     }
 
     private func commit() -> [Action] {
-        guard let configuration else { return [] }
-        return [.commit(.desired(configuration, memory: switches.memory))]
+        desired.map { [.commit($0)] } ?? []
     }
 
     /// Compare and mend as far as the configuration wants it, even where nothing should have changed.
     private mutating func look() -> [Action] {
-        guard let configuration, !defence.isWaiting else { return news() }
-        let ruleset = Ruleset.desired(configuration, memory: switches.memory)
+        guard let configuration, let ruleset = desired, !defence.isWaiting else { return news() }
         // What was never in force is not somebody else's change.
         if applied?.ruleset != ruleset { return [.commit(ruleset)] }
         switch configuration.reconcile.mode {
@@ -221,9 +228,8 @@ extension Reconciler {
     }
 
     private mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
-        guard let configuration else { return [] }
+        guard let configuration, let ruleset = desired else { return [] }
         var actions: [Action] = []
-        let ruleset = Ruleset.desired(configuration, memory: switches.memory)
         if changes > 0, applied?.ruleset == ruleset {
             actions += defence.repaired(changes, microseconds: microseconds)
         } else if lastFailure != nil {
@@ -245,7 +251,9 @@ extension Reconciler {
             actions += foreign.audit(configuration, links)
         }
         // At start too: what began before the rules were there is untranslated for ever.
-        return isRepair ? actions + repairConnections() : actions
+        // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
+        let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
+        return isRepair && configuration.conntrack.repair ? actions + [delay] : actions
     }
 
     /// What changed for the user since he was last told.

@@ -21,9 +21,11 @@ import Testing
     func behindCommits() {
         var reconciler = Reconciler()
         _ = reconciler.handle(.configurationLoaded(.howTo))
-        #expect(reconciler.handle(.committed(changes: 42)).last == .repairConnections)
-        #expect(!reconciler.handle(.committed(changes: 0)).contains(.repairConnections))
-        #expect(reconciler.handle(.committed(changes: 1)).last == .repairConnections)
+        let delayed = Action.startRepairTimer(milliseconds: 50)
+        #expect(reconciler.handle(.committed(changes: 42)).last == delayed)
+        #expect(reconciler.handle(.repairTimerFired) == [.repairConnections])
+        #expect(!reconciler.handle(.committed(changes: 0)).contains(delayed))
+        #expect(reconciler.handle(.committed(changes: 1)).last == delayed)
     }
 
     @Test("Connections are examined where the uplinks or the default route changed, and not else")
@@ -45,7 +47,7 @@ import Testing
         reconciler = Self.started(repair: false)
         #expect(!reconciler.handle(.touched).contains(.repairConnections))
         #expect(!reconciler.handle(.linksDumped(Links())).contains(.repairConnections))
-        #expect(!reconciler.handle(.committed(changes: 3)).contains(.repairConnections))
+        #expect(!reconciler.handle(.committed(changes: 3)).contains(.startRepairTimer(milliseconds: 50)))
     }
 
     @Test("What was deleted is told with one example, and nothing is told where nothing was")

@@ -79,6 +79,7 @@ struct SimulatedMachine {
             case .repairConnections: noticed += send(.connectionsRepaired(deleted: 0, example: nil))
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
             case .auditForeign, .startForeignTimer: break
+            case .startRepairTimer: noticed += send(.repairTimerFired)
             case .removeTable, .setForwarding, .startRetryTimer, .log, .notifyReady, .notifyStatus, .exit:
                 noticed.append(action)
                 perform(action)
@@ -114,7 +115,7 @@ struct SimulatedMachine {
     private mutating func perform(_ action: Action) {
         switch action {
         case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
-            .auditForeign, .startForeignTimer:
+            .auditForeign, .startForeignTimer, .startRepairTimer:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):
