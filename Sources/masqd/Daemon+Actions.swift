@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import MasqCore
+import MasqKernel
+
+// What the reconciler decided is done here, and what comes of it is told to it.
+extension Daemon {
+    mutating func handle(_ event: Event) {
+        var stuck: [AddressFamily] = []
+        for action in reconciler.handle(event) {
+            if case .setForwarding(let family, let isOn) = action {
+                if !setForwarding(family, isOn) { stuck.append(family) }
+            } else {
+                perform(action)
+            }
+        }
+        // Behind READY, whose status does not know of it yet.
+        for family in stuck { handle(.forwardingFailed(family)) }
+    }
+
+    private mutating func perform(_ action: Action) {
+        switch action {
+        case .commit(let ruleset):
+            commit(ruleset)
+        case .repairConnections:
+            guard let judge = reconciler.flowJudge else { return }
+            do {
+                try connections.begin(judge)
+            } catch {
+                log(.error, "\(error): stale connections can't be found")
+            }
+        case .rearmLeakAlarm:
+            do {
+                try table.rearmLeakAlarm()
+            } catch {
+                log(.warning, "\(error): leaks are dropped, but not mended")
+            }
+        case .inspect(let ruleset):
+            do {
+                handle(.inspected(changes: try table.differences(from: ruleset)))
+            } catch {
+                log(.error, "\(error): can't tell whether the rules are as they should be")
+            }
+        case .removeTable:
+            do {
+                try table.remove()
+            } catch {
+                log(.error, "\(error): the rules stay in force")
+                finish(.system)
+            }
+        case .setForwarding: break  // above
+        case .auditForeign(let audit):
+            do {
+                let start = ContinuousClock.now
+                let findings = audit.findings(in: try foreign.read(for: audit))
+                handle(.foreignAudited(findings, microseconds: Self.microseconds(since: start)))
+            } catch {
+                log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
+            }
+        case .startForeignTimer(let milliseconds): foreignTimer.start(milliseconds: milliseconds)
+        case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
+        case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
+        case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
+        case .startRepairTimer(let milliseconds): repairTimer.start(milliseconds: milliseconds)
+        case .log(let severity, let message): log(severity, message)
+        case .notifyReady(let status): manager.ready(status: status)
+        case .notifyStatus(let status): manager.status(status)
+        case .exit(let status): finish(status)
+        }
+    }
+
+    /// Commits without listening to its own echo, and looks again if somebody else committed meanwhile.
+    private mutating func commit(_ ruleset: Ruleset) {
+        tableMonitor.pause()
+        let outcome: Event
+        do {
+            let start = ContinuousClock.now
+            let changes = try table.apply(ruleset)
+            outcome = .committed(changes: changes.count, microseconds: Self.microseconds(since: start))
+        } catch {
+            outcome = .commitFailed(error.commitFailure)
+        }
+        var wasDisturbed = false
+        do {
+            try tableMonitor.resume()
+            if case .committed = outcome { wasDisturbed = try !table.isUndisturbed() }
+        } catch {
+            log(.error, "\(error): changes that others make may go unnoticed")
+        }
+        handle(outcome)
+        reportDialect()
+        guard wasDisturbed else { return }
+        retryTimer.start(milliseconds: 1)
+        // Whoever it was, it may have been about his own tables.
+        handle(.foreignTouched)
+    }
+
+    private static func microseconds(since start: ContinuousClock.Instant) -> Int {
+        let elapsed = start.duration(to: .now).components
+        return Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
+    }
+
+    /// Sets a switch, or says why it can't be.
+    private func setForwarding(_ family: AddressFamily, _ isOn: Bool) -> Bool {
+        do {
+            try Forwarding.set(family, isOn)
+            return true
+        } catch {
+            log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")
+            return false
+        }
+    }
+
+    mutating func examineConnections() {
+        do {
+            guard let result = try connections.step() else { return }
+            handle(.connectionsRepaired(deleted: result.deleted, example: result.example))
+        } catch {
+            log(.error, "\(error): stale connections can't be found")
+        }
+    }
+
+    private mutating func reportDialect() {
+        guard table.answersDifferently, !hasReportedDialect else { return }
+        hasReportedDialect = true
+        log(.info, "this kernel writes some rules in a way of its own; that is the reference from now on")
+    }
+}
