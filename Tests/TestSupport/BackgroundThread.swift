@@ -4,11 +4,12 @@ import Glibc
 import Synchronization
 
 /// A thread that a test starts and joins; it belongs to the network namespace in which it is started.
-final class BackgroundThread: Sendable {
+public final class BackgroundThread: Sendable {
     private let thread: pthread_t
     private let isJoined = Atomic(false)
 
-    init(_ body: @escaping @Sendable () -> Void) throws {
+    /// Starts it.
+    public init(_ body: @escaping @Sendable () -> Void) throws {
         final class Start {
             let body: @Sendable () -> Void
             init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -30,7 +31,7 @@ final class BackgroundThread: Sendable {
     }
 
     /// Waits until the thread has ended; once is enough, more does nothing.
-    func join() {
+    public func join() {
         if !isJoined.exchange(true, ordering: .sequentiallyConsistent) { pthread_join(thread, nil) }
     }
 }

@@ -5,35 +5,10 @@ import TestSupport
 
 /// Calls `body` on a thread that has given up every capability, in the calling thread's network namespace.
 func withoutCapabilities<Result: Sendable>(_ body: @escaping @Sendable () -> Result) throws -> Result {
-    let box = Box<Result>()
-    try onNewThread { if dropCapabilities() { box.result.withLock { $0 = body() } } }
-    guard let result = box.result.withLock({ $0 }) else { throw Failure("capset failed") }
+    let result = Guarded<Result?>(nil)
+    try BackgroundThread { if dropCapabilities() { result.withLock { $0 = body() } } }.join()
+    guard let result = result.withLock({ $0 }) else { throw Failure("capset failed") }
     return result
-}
-
-private final class Box<Value: Sendable>: Sendable {
-    let result = Guarded<Value?>(nil)
-}
-
-private func onNewThread(_ body: @escaping @Sendable () -> Void) throws {
-    final class Start {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let start = Unmanaged.passRetained(Start(body))
-    let code = pthread_create(
-        &thread, nil,
-        { pointer in
-            guard let pointer else { return nil }
-            Unmanaged<Start>.fromOpaque(pointer).takeRetainedValue().body()
-            return nil
-        }, start.toOpaque())
-    guard code == 0 else {
-        start.release()
-        throw Failure("pthread_create", code: code)
-    }
-    pthread_join(thread, nil)
 }
 
 /// capset(2) for the calling thread; glibc has it, but no header of its own declares it.
