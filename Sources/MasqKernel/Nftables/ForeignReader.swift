@@ -74,30 +74,21 @@ public struct ForeignReader: ~Copyable {
         }
 
         init(_ hook: ForeignRuleset.Hook) { self.init(family: hook.family, name: hook.table) }
+
+        /// Reads a table of a listing (NFT_MSG_NEWTABLE); nothing for one that is attached to its hooks.
+        init?(dormant message: NetlinkMessage) {
+            guard let family = ForeignRuleset.Family(message) else { return nil }
+            let attributes = message.attributes(after: 4)
+            let flags = attributes.number(NFTA_TABLE_FLAGS.rawValue) ?? 0
+            guard flags & NFT_TABLE_F_DORMANT.rawValue != 0 else { return nil }
+            self.init(family: family, name: attributes.string(NFTA_TABLE_NAME.rawValue))
+        }
     }
 
     private mutating func baseChains() throws(NetlinkError) -> [ForeignRuleset.Hook] {
         var hooks: [ForeignRuleset.Hook] = []
         try list(NFT_MSG_GETCHAIN, "chains") { message in
-            guard let family = ForeignRuleset.Family(message) else { return }
-            var table = ""
-            var name = ""
-            var base = BaseChain(type: "", hook: .max, priority: 0, policy: UInt32(NF_ACCEPT))
-            for attribute in message.attributes(after: 4) {
-                switch UInt32(attribute.type) {
-                case NFTA_CHAIN_TABLE.rawValue: table = attribute.string
-                case NFTA_CHAIN_NAME.rawValue: name = attribute.string
-                case NFTA_CHAIN_TYPE.rawValue: base.type = attribute.string
-                case NFTA_CHAIN_POLICY.rawValue: base.policy = attribute.bigEndian32
-                case NFTA_CHAIN_HOOK.rawValue: base.read(hook: attribute)
-                default: break
-                }
-            }
-            guard let point = base.point, family != .inet || table != Ruleset.tableName else { return }
-            hooks.append(
-                .init(
-                    family, table: table, chain: name, at: point, priority: base.priority,
-                    dropsByPolicy: base.policy == UInt32(NF_DROP), chains: [:]))
+            if let hook = ForeignRuleset.Hook(message) { hooks.append(hook) }
         }
         return hooks
     }
@@ -106,18 +97,7 @@ public struct ForeignReader: ~Copyable {
     private mutating func dormantTables() throws(NetlinkError) -> Set<Table> {
         var tables: Set<Table> = []
         try list(NFT_MSG_GETTABLE, "tables") { message in
-            guard let family = ForeignRuleset.Family(message) else { return }
-            var name = ""
-            var flags: UInt32 = 0
-            for attribute in message.attributes(after: 4) {
-                switch UInt32(attribute.type) {
-                case NFTA_TABLE_NAME.rawValue: name = attribute.string
-                case NFTA_TABLE_FLAGS.rawValue: flags = attribute.bigEndian32
-                default: break
-                }
-            }
-            let isDormant = flags & NFT_TABLE_F_DORMANT.rawValue != 0
-            if isDormant { tables.insert(Table(family: family, name: name)) }
+            if let table = Table(dormant: message) { tables.insert(table) }
         }
         return tables
     }
@@ -184,6 +164,21 @@ public struct ForeignReader: ~Copyable {
     }
 }
 
+extension ForeignRuleset.Hook {
+    /// Reads a chain of a listing (NFT_MSG_NEWCHAIN); nothing for one that forwarded traffic does not begin in, or is ours.
+    init?(_ message: NetlinkMessage) {
+        let attributes = message.attributes(after: 4)
+        guard let family = ForeignRuleset.Family(message),
+            let base = Snapshot.ChainState(attributes).base, let point = base.point
+        else { return nil }
+        let table = attributes.string(NFTA_CHAIN_TABLE.rawValue)
+        guard family != .inet || table != Ruleset.tableName else { return nil }
+        self.init(
+            family, table: table, chain: attributes.string(NFTA_CHAIN_NAME.rawValue), at: point,
+            priority: base.priority, dropsByPolicy: base.policy == UInt32(NF_DROP), chains: [:])
+    }
+}
+
 extension ForeignRuleset.Family {
     /// The family of a message of nf_tables'.
     fileprivate init?(_ message: NetlinkMessage) {
@@ -206,16 +201,6 @@ extension ForeignRuleset.Family {
 }
 
 extension BaseChain {
-    fileprivate mutating func read(hook attribute: Attribute) {
-        for part in attribute.nested {
-            switch UInt32(part.type) {
-            case NFTA_HOOK_HOOKNUM.rawValue: hook = part.bigEndian32
-            case NFTA_HOOK_PRIORITY.rawValue: priority = Int32(bitPattern: part.bigEndian32)
-            default: break
-            }
-        }
-    }
-
     /// What it may do to forwarded traffic: NF_INET_FORWARD is 2, NF_INET_POST_ROUTING 4.
     fileprivate var point: ForeignRuleset.Point? {
         switch (type, hook) {

@@ -28,65 +28,20 @@ extension NftablesConnection {
         of set: String, _ family: AddressFamily, _ isFragmented: inout Bool
     ) throws(NetlinkError) -> AddressRanges {
         var boundaries = IntervalBoundaries(family: family)
-        try eachElement(of: set) { attributes in
-            var key: UInt128?
-            var isEnd = false
-            for attribute in attributes {
-                switch UInt32(attribute.type) {
-                case NFTA_SET_ELEM_KEY.rawValue:
-                    key = attribute.nested.first { $0.type == UInt16(NFTA_DATA_VALUE.rawValue) }?.address
-                case NFTA_SET_ELEM_FLAGS.rawValue:
-                    isEnd = attribute.bigEndian32 & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
-                default: break
-                }
-            }
-            if let key { boundaries.append(key, isEnd: isEnd) }
-        }
+        try eachElement(of: set) { boundaries.read($0) }
         let pieces = boundaries.startCount
         let ranges = boundaries.ranges()
         isFragmented = pieces != ranges.ranges.count
         return ranges
     }
 
-    /// Interface names and the chains that they lead to; a name that leads elsewhere has a chain no chain is called.
     private mutating func jumps(
         of set: String, _ isFragmented: inout Bool
     ) throws(NetlinkError) -> [String: String] {
-        var hasStrangeNames = false
-        var jumps: [String: String] = [:]
-        try eachElement(of: set) { attributes in
-            var name = ""
-            var chain = ""
-            for attribute in attributes {
-                switch UInt32(attribute.type) {
-                case NFTA_SET_ELEM_KEY.rawValue:
-                    let key = attribute.nested.first { _ in true }
-                    name = key?.string ?? ""
-                    // Bytes that are no text, or no NUL at the end: the name alone would not find the element.
-                    hasStrangeNames = hasStrangeNames || key.map { Array($0.bytes) } != interfaceNameKey(name)
-                case NFTA_SET_ELEM_DATA.rawValue:
-                    chain = attribute.nested.first { _ in true }.map(Self.jumpTarget) ?? ""
-                default: break
-                }
-            }
-            jumps[name] = chain
-        }
-        isFragmented = hasStrangeNames
-        return jumps
-    }
-
-    private static func jumpTarget(of verdict: Attribute) -> String {
-        var chain = ""
-        var isJump = false
-        for attribute in verdict.nested {
-            switch UInt32(attribute.type) {
-            case NFTA_VERDICT_CODE.rawValue:
-                isJump = Int32(bitPattern: attribute.bigEndian32) == NFT_JUMP.rawValue
-            case NFTA_VERDICT_CHAIN.rawValue: chain = attribute.string
-            default: break
-            }
-        }
-        return isJump ? chain : ""
+        var jumps = InterfaceJumps()
+        try eachElement(of: set) { jumps.read($0) }
+        isFragmented = jumps.hasStrangeNames
+        return jumps.chains
     }
 
     private mutating func eachElement(
@@ -114,6 +69,45 @@ extension Attribute {
     }
 }
 
+/// Interface names and the chains that they lead to; a name that leads elsewhere has a chain no chain is called.
+struct InterfaceJumps {
+    private(set) var chains: [String: String] = [:]
+    /// Whether the name alone would not find an element: its bytes are no text, or have no NUL at the end.
+    private(set) var hasStrangeNames = false
+
+    /// Takes in one element of a listing.
+    mutating func read(_ attributes: Attributes) {
+        var name = ""
+        var chain = ""
+        for attribute in attributes {
+            switch UInt32(attribute.type) {
+            case NFTA_SET_ELEM_KEY.rawValue:
+                let key = attribute.nested.first { _ in true }
+                name = key?.string ?? ""
+                hasStrangeNames = hasStrangeNames || key.map { Array($0.bytes) } != interfaceNameKey(name)
+            case NFTA_SET_ELEM_DATA.rawValue:
+                chain = attribute.nested.first { _ in true }.map(Self.jumpTarget) ?? ""
+            default: break
+            }
+        }
+        chains[name] = chain
+    }
+
+    private static func jumpTarget(of verdict: Attribute) -> String {
+        var chain = ""
+        var isJump = false
+        for attribute in verdict.nested {
+            switch UInt32(attribute.type) {
+            case NFTA_VERDICT_CODE.rawValue:
+                isJump = Int32(bitPattern: attribute.bigEndian32) == NFT_JUMP.rawValue
+            case NFTA_VERDICT_CHAIN.rawValue: chain = attribute.string
+            default: break
+            }
+        }
+        return isJump ? chain : ""
+    }
+}
+
 /// The starts and ends that an interval set is made of, on their way to being ranges.
 struct IntervalBoundaries {
     private let family: AddressFamily
@@ -121,6 +115,22 @@ struct IntervalBoundaries {
     private var boundaries: [(address: UInt128, isStart: Bool)] = []
 
     init(family: AddressFamily) { self.family = family }
+
+    /// Takes in one element of a listing.
+    mutating func read(_ attributes: Attributes) {
+        var key: UInt128?
+        var isEnd = false
+        for attribute in attributes {
+            switch UInt32(attribute.type) {
+            case NFTA_SET_ELEM_KEY.rawValue:
+                key = attribute.nested.first { $0.type == UInt16(NFTA_DATA_VALUE.rawValue) }?.address
+            case NFTA_SET_ELEM_FLAGS.rawValue:
+                isEnd = attribute.bigEndian32 & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
+            default: break
+            }
+        }
+        if let key { append(key, isEnd: isEnd) }
+    }
 
     mutating func append(_ address: UInt128, isEnd: Bool) { boundaries.append((address, !isEnd)) }
 

@@ -30,10 +30,7 @@ extension NftablesConnection {
         var flags: UInt32?
         do {
             try list(NFT_MSG_GETTABLE, flags: 0, table: NFTA_TABLE_NAME, "table inet \(Ruleset.tableName)") {
-                flags = 0
-                for attribute in $0 where attribute.type == UInt16(NFTA_TABLE_FLAGS.rawValue) {
-                    flags = attribute.bigEndian32
-                }
+                flags = $0.number(NFTA_TABLE_FLAGS.rawValue) ?? 0
             }
         } catch  where error.code == ENOENT {
             return nil
@@ -44,31 +41,9 @@ extension NftablesConnection {
     private mutating func chains() throws(NetlinkError) -> [String: Snapshot.ChainState] {
         var chains: [String: Snapshot.ChainState] = [:]
         try list(NFT_MSG_GETCHAIN, table: NFTA_CHAIN_TABLE, "chains") { attributes in
-            var table = ""
-            var name = ""
-            var base = BaseChain(type: "", hook: 0, priority: 0, policy: 0)
-            var isBase = false
-            for attribute in attributes {
-                switch UInt32(attribute.type) {
-                case NFTA_CHAIN_TABLE.rawValue: table = attribute.string
-                case NFTA_CHAIN_NAME.rawValue: name = attribute.string
-                case NFTA_CHAIN_TYPE.rawValue: base.type = attribute.string
-                case NFTA_CHAIN_POLICY.rawValue: base.policy = attribute.bigEndian32
-                case NFTA_CHAIN_HOOK.rawValue:
-                    isBase = true
-                    for hook in attribute.nested {
-                        switch UInt32(hook.type) {
-                        case NFTA_HOOK_HOOKNUM.rawValue: base.hook = hook.bigEndian32
-                        case NFTA_HOOK_PRIORITY.rawValue: base.priority = Int32(bitPattern: hook.bigEndian32)
-                        default: break
-                        }
-                    }
-                default: break
-                }
-            }
             // Before Linux 6.2 the kernel ignores the table in the request and lists the whole family.
-            guard table == Ruleset.tableName else { return }
-            chains[name] = Snapshot.ChainState(base: isBase ? base : nil, rules: [])
+            guard attributes.string(NFTA_CHAIN_TABLE.rawValue) == Ruleset.tableName else { return }
+            chains[attributes.string(NFTA_CHAIN_NAME.rawValue)] = .init(attributes)
         }
         return chains
     }
@@ -78,15 +53,8 @@ extension NftablesConnection {
         var chains = try chains()
         var rules: [String: [Snapshot.RuleBytes]] = [:]
         try listMessages(NFT_MSG_GETRULE, table: NFTA_RULE_TABLE, "rules") { message in
-            guard let rule = RuleObject(parsing: message) else {
-                // An expression that this libnftnl does not know is in no rule of ours, whatever its bytes are.
-                let attributes = message.attributes(after: 4)
-                let chain = attributes.first { $0.type == UInt16(NFTA_RULE_CHAIN.rawValue) }?.string ?? ""
-                rules[chain, default: []].append(Array(message.payload))
-                return
-            }
-            let chain = rule.chain
-            rules[chain, default: []].append(rule.payload())
+            let (chain, bytes) = Snapshot.rule(message)
+            rules[chain, default: []].append(bytes)
         }
         for (chain, rules) in rules { chains[chain]?.rules = rules }
         return chains
@@ -95,15 +63,7 @@ extension NftablesConnection {
     private mutating func objects() throws(NetlinkError) -> Set<Snapshot.StatefulObject> {
         var objects: Set<Snapshot.StatefulObject> = []
         try list(NFT_MSG_GETOBJ, table: NFTA_OBJ_TABLE, "counters") { attributes in
-            var object = Snapshot.StatefulObject(type: 0, name: "")
-            for attribute in attributes {
-                switch UInt32(attribute.type) {
-                case NFTA_OBJ_NAME.rawValue: object.name = attribute.string
-                case NFTA_OBJ_TYPE.rawValue: object.type = attribute.bigEndian32
-                default: break
-                }
-            }
-            objects.insert(object)
+            objects.insert(.init(attributes))
         }
         return objects
     }
@@ -125,24 +85,10 @@ extension NftablesConnection {
     private mutating func setShapes() throws(NetlinkError) -> [(String, Snapshot.SetShape)] {
         var shapes: [(String, Snapshot.SetShape)] = []
         try list(NFT_MSG_GETSET, table: NFTA_SET_TABLE, "sets") { attributes in
-            var name = ""
-            var shape = Snapshot.SetShape(flags: 0, keyType: 0, keyLength: 0, dataType: 0)
-            for attribute in attributes {
-                switch UInt32(attribute.type) {
-                case NFTA_SET_NAME.rawValue: name = attribute.string
-                case NFTA_SET_FLAGS.rawValue: shape.flags = attribute.bigEndian32
-                case NFTA_SET_KEY_TYPE.rawValue: shape.keyType = attribute.bigEndian32
-                case NFTA_SET_KEY_LEN.rawValue: shape.keyLength = attribute.bigEndian32
-                case NFTA_SET_DATA_TYPE.rawValue: shape.dataType = attribute.bigEndian32
-                case NFTA_SET_DESC.rawValue:
-                    let size = attribute.nested.first { $0.type == UInt16(NFTA_SET_DESC_SIZE.rawValue) }
-                    shape.size = size?.bigEndian32 ?? 0
-                default: break
-                }
-            }
+            let shape = Snapshot.SetShape(attributes)
             // A rule's own set goes with the rule, and can't be named in a batch that deletes the rule.
             guard shape.flags & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0 else { return }
-            shapes.append((name, shape))
+            shapes.append((attributes.string(NFTA_SET_NAME.rawValue), shape))
         }
         return shapes
     }

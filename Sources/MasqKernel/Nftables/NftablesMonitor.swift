@@ -74,18 +74,20 @@ public struct NftablesMonitor: ~Copyable {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else { return activity }
                 for message in messages where message.portID != ownPort {
-                    Self.read(message, into: &activity, &pending)
+                    activity.read(message, &pending)
                 }
             } catch  where error.code == ENOBUFS {
                 activity.isIncomplete = true
             }
         }
     }
+}
 
-    /// A transaction's changes come first, and then its NEWGEN, which names the process.
-    private static func read(
-        _ message: NetlinkMessage, into activity: inout Activity, _ pending: inout Touch?
-    ) {
+extension NftablesMonitor.Activity {
+    /// Takes in one notification of somebody else's.
+    ///
+    /// - Parameter pending: a transaction's changes come first, and then its NEWGEN, which names the process.
+    mutating func read(_ message: NetlinkMessage, _ pending: inout NftablesMonitor.Touch?) {
         guard let type = message.nftablesType, let family = message.payload.first else { return }
         let attributes = message.attributes(after: 4)
         if type == NFT_MSG_NEWGEN {
@@ -97,25 +99,25 @@ public struct NftablesMonitor: ~Copyable {
                 default: break
                 }
             }
-            activity.ownTable = touch
+            ownTable = touch
             pending = nil
             return
         }
         // The table's name is the first attribute of every kind of object.
         let table = attributes.first { $0.type == 1 }?.string
         guard table == Ruleset.tableName else {
-            activity.touchesOthers = true
+            touchesOthers = true
             return
         }
         if message.portID == 0, type == NFT_MSG_NEWOBJ {
             // nft_obj_notify() out of the packet path: a quota is used up. Its family is the packet's.
-            activity.raisesAlarm = true
+            raisesAlarm = true
         } else if family == Batch.family {
             let deletesTable = pending?.deletesTable ?? false || type == NFT_MSG_DELTABLE
-            pending = Touch(deletesTable: deletesTable, process: 0, processName: "")
-            activity.ownTable = pending
+            pending = NftablesMonitor.Touch(deletesTable: deletesTable, process: 0, processName: "")
+            ownTable = pending
         } else {
-            activity.touchesOthers = true
+            touchesOthers = true
         }
     }
 }

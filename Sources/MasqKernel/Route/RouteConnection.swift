@@ -35,29 +35,8 @@ public struct RouteConnection: ~Copyable {
 
     private mutating func dumpLinks() throws(NetlinkError) -> Links {
         var links = Links()
-        // struct ifinfomsg: family 1 byte, padding 1, type 2, index 4, flags 4, change 4.
-        try dump(RTM_GETLINK, headerLength: 16, "links") { message in
-            let payload = message.payload
-            guard payload.count >= 16 else { return }
-            let index = payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
-            let flags = payload.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
-            let name = message.attributes(after: 16).first { $0.type == UInt16(IFLA_IFNAME) }?.string ?? ""
-            links.byIndex[index] = Link(index: index, name: name, isUp: flags & UInt32(IFF_UP) != 0)
-        }
-        // struct ifaddrmsg: family 1 byte, prefix length 1, flags 1, scope 1, index 4.
-        try dump(RTM_GETADDR, headerLength: 8, "addresses") { message in
-            let payload = message.payload
-            guard payload.count >= 8 else { return }
-            let index = payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
-            var address: IPAddress?
-            for attribute in message.attributes(after: 8) {
-                // On a link with a peer IFA_ADDRESS is the peer's and IFA_LOCAL our own; IPv6 may have only the first.
-                let isLocal = attribute.type == UInt16(IFA_LOCAL)
-                guard isLocal || attribute.type == UInt16(IFA_ADDRESS) && address == nil else { continue }
-                address = IPAddress(networkOrder: attribute.bytes)
-            }
-            if let address { links.byIndex[index]?.addresses.append(address) }
-        }
+        try dump(RTM_GETLINK, headerLength: 16, "links") { links.read(link: $0) }
+        try dump(RTM_GETADDR, headerLength: 8, "addresses") { links.read(address: $0) }
         return links
     }
 

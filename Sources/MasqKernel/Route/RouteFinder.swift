@@ -73,18 +73,23 @@ public struct RouteFinder: ~Copyable {
         do {
             try socket.dump(request, sequence: sequence, object: "a route", buffer: buffer) {
                 (message) throws(NetlinkError) in
-                // RTN_UNICAST: what ends at this machine, or is unreachable, leaves by no link.
-                let payload = message.payload
-                guard payload.count >= 12, payload[7] == UInt8(RTN_UNICAST) else { return }
-                for attribute in message.attributes(after: 12)
-                where attribute.type == UInt16(RTA_OIF.rawValue) {
-                    link = Int32(bitPattern: attribute.native32)
-                }
+                link = message.outputLink ?? link
             }
         } catch  where error.operation == .dump && !error.isTransient {
             return nil  // ENETUNREACH, EHOSTUNREACH, EXDEV (rp_filter) …: there is no way
         }
         return link
+    }
+}
+
+extension NetlinkMessage {
+    /// The index of the link that a route (RTM_NEWROUTE) leads out of; nothing where it leads nowhere.
+    var outputLink: Int32? {
+        // RTN_UNICAST: what ends at this machine, or is unreachable, leaves by no link.
+        let payload = payload
+        guard payload.count >= 12, payload[7] == UInt8(RTN_UNICAST) else { return nil }
+        return attributes(after: 12).first { $0.type == UInt16(RTA_OIF.rawValue) }
+            .map { Int32(bitPattern: $0.native32) }
     }
 }
 

@@ -58,21 +58,24 @@ public struct RouteMonitor: ~Copyable {
         while true {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else { return bells }
-                for message in messages { bells.formUnion(bell(of: message)) }
+                for message in messages { bells.formUnion(Bells(message)) }
             } catch  where error.code == ENOBUFS {
                 bells = .all
             }
         }
     }
+}
 
-    private func bell(of message: NetlinkMessage) -> Bells {
+extension RouteMonitor.Bells {
+    /// What one notification rings.
+    init(_ message: NetlinkMessage) {
         switch Int(message.type) {
-        case RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR: return .links
+        case RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR: self = .links
         case RTM_NEWROUTE, RTM_DELROUTE:
             // struct rtmsg in linux/rtnetlink.h: the destination's prefix length is its second byte.
-            return message.payload.count > 1 && message.payload[1] == 0 ? .routes : []
-        case RTM_NEWNETCONF, RTM_DELNETCONF: return .forwarding
-        default: return []
+            self = message.payload.count > 1 && message.payload[1] == 0 ? .routes : []
+        case RTM_NEWNETCONF, RTM_DELNETCONF: self = .forwarding
+        default: self = []
         }
     }
 }
