@@ -12,18 +12,19 @@ public struct Configuration: Equatable, Sendable {
     public var conntrack = Conntrack()
     /// `[reconcile]`.
     public var reconcile = Reconcile()
-    /// Every `[[masquerade]]`, in the file's order; never empty.
-    public var masquerades: [Masquerade]
+    /// What leaves by an uplink, in the file's order, whatever their kind: the first block that a source belongs to
+    /// decides. Never empty.
+    public var outbound: [OutboundBlock]
 
     /// Makes a configuration of its parts.
     public init(
         origin: Origin, gateway: Gateway = Gateway(), forward: Forward = Forward(),
-        masquerades: [Masquerade]
+        outbound: [OutboundBlock]
     ) {
         self.origin = origin
         self.gateway = gateway
         self.forward = forward
-        self.masquerades = masquerades
+        self.outbound = outbound
     }
 
     /// Where a configuration comes from.
@@ -110,41 +111,6 @@ public struct Configuration: Equatable, Sendable {
     public enum Policy: String, CaseIterable, Sendable {
         case accept
         case drop
-    }
-}
-
-/// One `[[masquerade]]`: these sources share the address of these interfaces.
-public struct Masquerade: Equatable, Sendable {
-    /// The line of `[[masquerade]]`, from 1; 0 on the command line.
-    public var line: Int
-    /// `out_interface`: never empty, no pattern twice.
-    public var outInterfaces: [InterfacePattern]
-    /// `source`: never empty.
-    public var source: [IPNetwork]
-    /// `exclude`: destinations that keep their source.
-    public var exclude: [IPNetwork] = []
-    /// `ports`: the source ports to use, 1 to 65535.
-    public var ports: ClosedRange<UInt16>?
-    /// `random`: how the source port is chosen.
-    public var random = PortSelection.none
-    /// `persistent`: the same address for all of a client's connections.
-    public var persistent = false
-
-    /// Makes a block with the defaults of what is optional.
-    public init(line: Int, outInterfaces: [InterfacePattern], source: [IPNetwork]) {
-        self.line = line
-        self.outInterfaces = outInterfaces
-        self.source = source
-    }
-
-    /// How the kernel chooses a source port.
-    public enum PortSelection: String, CaseIterable, Sendable {
-        /// The client's own port where it is free.
-        case none
-        /// Hashed by source and destination (`NF_NAT_RANGE_PROTO_RANDOM`).
-        case random
-        /// Random for each connection (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`).
-        case fullyRandom = "fully-random"
     }
 }
 

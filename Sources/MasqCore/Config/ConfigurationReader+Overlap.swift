@@ -39,7 +39,7 @@ extension ConfigurationReader {
     }
 
     /// Reports blocks that repeat others, and sources that an earlier block with the same interface takes first.
-    mutating func reportConflicts(of blocks: [MasqueradeBlock]) {
+    mutating func reportConflicts(of blocks: [OutboundDraft]) {
         guard blocks.count > 1 else { return }
         var reported = reportRepeatedBlocks(blocks)
         var sweeps: Set<[Int]> = []
@@ -49,7 +49,7 @@ extension ConfigurationReader {
     }
 
     /// Returns the pairs of blocks that it reported, the later one first.
-    private mutating func reportRepeatedBlocks(_ blocks: [MasqueradeBlock]) -> Set<BlockPair> {
+    private mutating func reportRepeatedBlocks(_ blocks: [OutboundDraft]) -> Set<BlockPair> {
         struct Meaning: Hashable {
             let outInterfaces: Set<InterfacePattern>
             let source: [[AddressRange]]
@@ -69,15 +69,17 @@ extension ConfigurationReader {
             }
             reported.insert(BlockPair(later: number, earlier: earlier))
             let line = blocks[earlier].place.position?.line ?? 0
+            let winner = blocks[earlier].kind
             diagnostics.add(
                 .error, at: block.place,
-                "[[masquerade]] repeats the one on line \(line): same out_interface and same source")
+                "\(block.kind.header) repeats the \(winner == block.kind ? "one" : winner.header) on line \(line): "
+                    + "same out_interface and same source")
         }
         return reported
     }
 
     /// For every pattern the blocks that mean it, in ascending order, where there are two or more.
-    private func groupsWithCommonInterface(_ blocks: [MasqueradeBlock]) -> [[Int]] {
+    private func groupsWithCommonInterface(_ blocks: [OutboundDraft]) -> [[Int]] {
         var users: [InterfacePattern: [Int]] = [:]
         for (number, block) in blocks.enumerated() {
             for pattern in block.outInterfaces ?? [] { users[pattern, default: []].append(number) }
@@ -98,7 +100,7 @@ extension ConfigurationReader {
     }
 
     private mutating func reportOverlaps(
-        between group: [Int], of blocks: [MasqueradeBlock], reported: inout Set<BlockPair>
+        between group: [Int], of blocks: [OutboundDraft], reported: inout Set<BlockPair>
     ) {
         for family in AddressFamily.allCases {
             var networks: [IPNetwork] = []
@@ -128,7 +130,7 @@ extension ConfigurationReader {
     }
 
     private mutating func report(
-        _ one: NetworkID, overlapping other: NetworkID, of blocks: [MasqueradeBlock],
+        _ one: NetworkID, overlapping other: NetworkID, of blocks: [OutboundDraft],
         reported: inout Set<BlockPair>
     ) {
         let (earlier, later) = one.block < other.block ? (one, other) : (other, one)
@@ -139,7 +141,7 @@ extension ConfigurationReader {
         diagnostics.add(
             .warning, at: loser.strings.place(of: later.index),
             """
-            "\(loser.networks[later.index])" overlaps "\(winner.networks[earlier.index])" of the [[masquerade]] on line \(line), \
+            "\(loser.networks[later.index])" overlaps "\(winner.networks[earlier.index])" of the \(blocks[earlier.block].kind.header) on line \(line), \
             which has an interface in common: the first block wins
             """)
     }

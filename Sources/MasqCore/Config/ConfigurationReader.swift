@@ -31,7 +31,7 @@ extension Configuration {
     public static func read(outInterfaces: [String], sources: [String]) -> Reading {
         var reader = ConfigurationReader(path: "command line")
         let block = reader.commandLineBlock(outInterfaces: outInterfaces, sources: sources)
-        return reader.reading(block.map { Configuration(origin: .commandLine, masquerades: [$0]) })
+        return reader.reading(block.map { Configuration(origin: .commandLine, outbound: [$0]) })
     }
 }
 
@@ -52,9 +52,9 @@ struct ConfigurationReader {
     }
 
     mutating func configuration(_ root: TomlValue) -> Configuration? {
-        var configuration = Configuration(origin: .file(path), masquerades: [])
-        var blocks: [MasqueradeBlock] = []
-        var hasMasquerade = false
+        var configuration = Configuration(origin: .file(path), outbound: [])
+        var blocks: [OutboundDraft] = []
+        var hasOutbound = false
         for entry in root.entries {
             switch entry.key {
             case "gateway":
@@ -66,20 +66,25 @@ struct ConfigurationReader {
             case "reconcile":
                 for table in singleTable(entry) { readReconcile(table, into: &configuration.reconcile) }
             case "masquerade":
-                hasMasquerade = true
-                blocks = repeatedTables(entry).map { masqueradeBlock($0) }
+                hasOutbound = true
+                blocks += repeatedTables(entry).map { masqueradeBlock($0) }
             default:
                 // A misspelt one is not absent as well.
-                if reportUnknown(entry) == "masquerade" { hasMasquerade = true }
+                let meant = reportUnknown(entry)
+                if OutboundBlock.Kind.allCases.contains(where: { $0.rawValue == meant }) {
+                    hasOutbound = true
+                }
             }
         }
-        if !hasMasquerade {
+        if !hasOutbound {
             diagnostics.add(
                 .error, at: place(.init(line: 1, column: 1)),
                 "no [[masquerade]]: at least one must say out_interface and source")
         }
+        // A file may mix the kinds, and its order decides among them.
+        blocks.sort { $0.place.precedes($1.place) }
         reportConflicts(of: blocks)
-        configuration.masquerades = blocks.compactMap(\.masquerade)
+        configuration.outbound = blocks.compactMap(\.block)
         return configuration
     }
 

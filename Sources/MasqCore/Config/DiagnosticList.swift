@@ -73,4 +73,7 @@ struct Place {
     let origin: String
     /// Absent on the command line.
     let position: Diagnostic.Position?
+
+    /// Whether it is before another place of the same file.
+    func precedes(_ other: Place) -> Bool { DiagnosticList.precedes(position, other.position) }
 }

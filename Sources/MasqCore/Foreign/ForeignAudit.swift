@@ -25,7 +25,7 @@ public struct ForeignAudit: Equatable, Sendable {
     /// Takes the configuration and the links as they are now.
     public init(_ configuration: Configuration, _ links: Links) {
         var paths: [Path] = []
-        for block in configuration.masquerades {
+        for block in configuration.outbound {
             for family in AddressFamily.allCases {
                 let sources = Array(
                     block.source.lazy.filter { $0.family == family }.prefix(Self.maximumSources))
@@ -47,7 +47,7 @@ public struct ForeignAudit: Equatable, Sendable {
 
     /// The links that have an address of the sources; where none has, some link that is not known.
     private static func insideLinks(
-        of block: Masquerade, _ inside: AddressRanges, _ links: Links
+        of block: OutboundBlock, _ inside: AddressRanges, _ links: Links
     ) -> [ForeignPacket.Link?] {
         let found = links.byIndex.values.filter { link in
             !block.outInterfaces.contains { $0.matches(link.name) }

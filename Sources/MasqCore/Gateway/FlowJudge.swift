@@ -10,7 +10,7 @@ public struct FlowJudge: Sendable {
     /// Every address of the machine.
     private let localAddresses: Set<IPAddress>
 
-    /// A `[[masquerade]]` and the links that are its uplinks now.
+    /// A block and the links that are its uplinks now.
     private struct Block: Sendable {
         let source: [AddressRanges]
         let exclude: [AddressRanges]
@@ -19,11 +19,11 @@ public struct FlowJudge: Sendable {
         /// The indexes of the uplinks that are up, with the families that they have an address of.
         let usable: [Int32: Set<AddressFamily>]
 
-        init(_ masquerade: Masquerade, _ links: Links) {
-            source = AddressFamily.allCases.map { AddressRanges(family: $0, networks: masquerade.source) }
-            exclude = AddressFamily.allCases.map { AddressRanges(family: $0, networks: masquerade.exclude) }
+        init(_ block: OutboundBlock, _ links: Links) {
+            source = AddressFamily.allCases.map { AddressRanges(family: $0, networks: block.source) }
+            exclude = AddressFamily.allCases.map { AddressRanges(family: $0, networks: block.exclude) }
             let uplinks = links.byIndex.values.filter { link in
-                masquerade.outInterfaces.contains { $0.matches(link.name) }
+                block.outInterfaces.contains { $0.matches(link.name) }
             }
             uplinkAddresses = Set(uplinks.flatMap(\.addresses))
             var usable: [Int32: Set<AddressFamily>] = [:]
@@ -41,7 +41,7 @@ public struct FlowJudge: Sendable {
 
     /// Takes the configuration and the links as they are now.
     public init(_ configuration: Configuration, _ links: Links) {
-        blocks = configuration.masquerades.map { Block($0, links) }
+        blocks = configuration.outbound.map { Block($0, links) }
         localAddresses = Set(links.byIndex.values.flatMap(\.addresses))
     }
 

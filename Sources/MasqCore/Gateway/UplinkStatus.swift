@@ -37,12 +37,12 @@ public struct UplinkStatus: Equatable, Sendable {
     /// Looks at the links that a configuration is about.
     public init(_ configuration: Configuration, _ links: Links) {
         var names: Set<String> = []
-        for pattern in configuration.masquerades.flatMap(\.outInterfaces) {
+        for pattern in configuration.outbound.flatMap(\.outInterfaces) {
             if case .name(let name) = pattern { names.insert(name) }
             names.formUnion(links.byIndex.values.lazy.map(\.name).filter(pattern.matches))
         }
         uplinks = names.sorted().map { name in
-            let blocks = configuration.masquerades.filter { block in
+            let blocks = configuration.outbound.filter { block in
                 block.outInterfaces.contains { $0.matches(name) }
             }
             let link = links.named(name)
@@ -56,7 +56,7 @@ public struct UplinkStatus: Equatable, Sendable {
         }
     }
 
-    private static func state(of link: Link?, _ blocks: [Masquerade]) -> UplinkState {
+    private static func state(of link: Link?, _ blocks: [OutboundBlock]) -> UplinkState {
         guard let link else { return .absent }
         guard link.isUp else { return .down }
         let usable = link.addresses.filter { address in

@@ -82,11 +82,9 @@ struct ForwardingSwitches: Sendable {
 }
 
 extension Configuration {
-    /// The families that anything is masqueraded in.
+    /// The families that anything is forwarded in.
     var families: [AddressFamily] {
-        AddressFamily.allCases.filter { family in
-            masquerades.contains { $0.source.contains { $0.family == family } }
-        }
+        AddressFamily.allCases.filter { family in outbound.contains { $0.families.contains(family) } }
     }
 }
 

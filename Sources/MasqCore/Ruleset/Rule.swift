@@ -65,7 +65,7 @@ public struct Rule: Equatable, Sendable {
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Translates the source to the address of the interface that the packet leaves by.
-        case masquerade(Masquerading)
+        case masquerade(NATOptions)
     }
 
     /// Which of a packet's two interfaces.
@@ -111,25 +111,5 @@ public struct Rule: Equatable, Sendable {
         public static let related = ConnectionState(rawValue: 4)
         /// A rule exempted the packet from connection tracking.
         public static let untracked = ConnectionState(rawValue: 64)
-    }
-
-    /// The options of `masquerade`.
-    public struct Masquerading: Equatable, Sendable {
-        /// The ports to choose from, 1 to 65535; absent: the kernel's own choice.
-        public var ports: ClosedRange<UInt16>?
-        /// How the port is chosen.
-        public var random: Masquerade.PortSelection
-        /// The same address for all of a client's connections.
-        public var persistent: Bool
-
-        /// Makes the options.
-        public init(
-            ports: ClosedRange<UInt16>? = nil, random: Masquerade.PortSelection = .none,
-            persistent: Bool = false
-        ) {
-            self.ports = ports
-            self.random = random
-            self.persistent = persistent
-        }
     }
 }

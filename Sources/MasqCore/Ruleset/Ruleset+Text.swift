@@ -116,13 +116,13 @@ extension Rule.Action {
         case .jump(let chain): "jump \(chain)"
         case .raise(let alarm): "quota name \(alarm)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
-        case .masquerade(let options): options.text
+        case .masquerade(let options): options.masquerade
         }
     }
 }
 
-extension Rule.Masquerading {
-    fileprivate var text: String {
+extension NATOptions {
+    fileprivate var masquerade: String {
         var words = ["masquerade"]
         if let ports {
             let last = ports.count == 1 ? "" : "-\(ports.upperBound)"

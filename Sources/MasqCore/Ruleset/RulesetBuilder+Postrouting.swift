@@ -22,7 +22,9 @@ extension RulesetBuilder {
                     let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
                     rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
                 }
-                rules += masquerade(block, family, source)
+                switch block.block.translation {
+                case .masquerade(let options): rules += masquerade(block, family, source, options)
+                }
             }
         }
         return .init(uplink.chainName(.translate), rules)
@@ -30,18 +32,17 @@ extension RulesetBuilder {
 
     /// `ports` is for protocols that have any, and ICMP's identifiers; everything else has none to choose.
     private func masquerade(
-        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match
+        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match, _ options: NATOptions
     ) -> [Rule] {
-        let plain = Rule.Masquerading(random: block.block.random, persistent: block.block.persistent)
+        var plain = options
+        plain.ports = nil
         let text = comment("masquerade", line: block.block.line)
         let rest = Rule([source], counter: block.counter, .masquerade(plain), comment: text)
-        guard let ports = block.block.ports else { return [rest] }
+        guard options.ports != nil else { return [rest] }
 
-        var ranged = plain
-        ranged.ports = ports
         let protocols: [Rule.TransportProtocol] = [.tcp, .udp, family == .ipv4 ? .icmp : .icmpv6, .sctp]
         return protocols.map {
-            Rule([.transport($0), source], counter: block.counter, .masquerade(ranged), comment: text)
+            Rule([.transport($0), source], counter: block.counter, .masquerade(options), comment: text)
         } + [rest]
     }
 }

@@ -21,8 +21,8 @@ struct RulesetBuilder {
     init(_ configuration: Configuration, memory: KernelMemory) {
         self.configuration = configuration
         self.memory = memory
-        blocks = configuration.masquerades.enumerated().map { BlockNames(number: $0 + 1, block: $1) }
-        uplinks = Uplink.all(of: configuration.masquerades)
+        blocks = BlockNames.all(of: configuration.outbound)
+        uplinks = Uplink.all(of: configuration.outbound)
     }
 
     func build() -> Ruleset {
@@ -96,7 +96,7 @@ struct RulesetBuilder {
             switch configuration.origin {
             case .commandLine: "command line"
             case .file(let path):
-                "\(fileName(path)):\(line ?? configuration.masquerades.first?.line ?? 1)"
+                "\(fileName(path)):\(line ?? configuration.outbound.first?.line ?? 1)"
             }
         return "\(place): \(purpose)"
     }
@@ -111,20 +111,24 @@ struct RulesetBuilder {
     }
 }
 
-/// One `[[masquerade]]` and the names that its objects have in the kernel.
+/// One block and the names that its objects have in the kernel.
 struct BlockNames {
+    /// From 1, among the blocks of its kind.
     let number: Int
-    let block: Masquerade
+    let block: OutboundBlock
     /// The families of its sources, IPv4 first.
     let families: [AddressFamily]
 
-    init(number: Int, block: Masquerade) {
-        self.number = number
-        self.block = block
-        families = AddressFamily.allCases.filter { family in block.source.contains { $0.family == family } }
+    static func all(of blocks: [OutboundBlock]) -> [BlockNames] {
+        var numbers: [OutboundBlock.Kind: Int] = [:]
+        return blocks.map { block in
+            numbers[block.kind, default: 0] += 1
+            return BlockNames(number: numbers[block.kind, default: 1], block: block, families: block.families)
+        }
     }
 
-    var counter: String { "masquerade_\(number)" }
+    /// `masquerade_1`: what counts its connections, and begins the names of its sets.
+    var counter: String { "\(block.kind.rawValue)_\(number)" }
     func source(_ family: AddressFamily) -> String { "\(counter)_source\(suffix(family))" }
     func exclude(_ family: AddressFamily) -> String { "\(counter)_exclude\(suffix(family))" }
     /// The set of the whole names among its interfaces.
@@ -171,14 +175,14 @@ struct Uplink {
     ///
     /// A pattern's blocks include those of the wider patterns that cover it. So the first chain that a packet
     /// reaches knows all of its blocks, and the file's order decides among them, not the way of writing.
-    static func all(of masquerades: [Masquerade]) -> [Uplink] {
+    static func all(of outbound: [OutboundBlock]) -> [Uplink] {
         var patterns: [InterfacePattern] = []
         var seen: Set<InterfacePattern> = []
-        for pattern in masquerades.flatMap(\.outInterfaces) where seen.insert(pattern).inserted {
+        for pattern in outbound.flatMap(\.outInterfaces) where seen.insert(pattern).inserted {
             patterns.append(pattern)
         }
         var indexes: [InterfacePattern: [Int]] = [:]
-        for (index, block) in masquerades.enumerated() {
+        for (index, block) in outbound.enumerated() {
             for pattern in block.outInterfaces { indexes[pattern, default: []].append(index) }
         }
         let globs = patterns.filter { if case .prefix = $0 { true } else { false } }

@@ -140,13 +140,13 @@ extension Rule.Action {
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
             rule.lookUp(map, into: NFT_REG_VERDICT)
-        case .masquerade(let options): options.lower(into: rule)
+        case .masquerade(let options): options.lowerMasquerade(into: rule)
         }
     }
 }
 
-extension Rule.Masquerading {
-    fileprivate func lower(into rule: borrowing RuleObject) {
+extension NATOptions {
+    fileprivate func lowerMasquerade(into rule: borrowing RuleObject) {
         var flags: UInt32 = 0
         switch random {
         case .none: break

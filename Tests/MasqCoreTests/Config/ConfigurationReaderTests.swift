@@ -30,17 +30,16 @@ import Testing
             """
         let reading = Configuration.read(text.utf8.span, from: "a.toml")
 
-        var first = Masquerade(
+        var first = OutboundBlock(
             line: 4, outInterfaces: [.name("ppp0"), .prefix("wan")],
             source: [try IPNetwork("192.168.0.0/16"), try IPNetwork("fd00::/8")])
         first.exclude = [try IPNetwork("10.8.0.0/16")]
-        first.ports = 1024...65535
-        first.random = .fullyRandom
-        first.persistent = true
-        var second = Masquerade(
-            line: 12, outInterfaces: [.name("eth1")], source: [try IPNetwork("10.0.0.1/32")])
-        second.ports = 5000...5000
-        var expected = Configuration(origin: .file("a.toml"), masquerades: [first, second])
+        first.translation = .masquerade(
+            NATOptions(ports: 1024...65535, random: .fullyRandom, persistent: true))
+        let second = OutboundBlock(
+            line: 12, outInterfaces: [.name("eth1")], source: [try IPNetwork("10.0.0.1/32")],
+            translation: .masquerade(NATOptions(ports: 5000...5000)))
+        var expected = Configuration(origin: .file("a.toml"), outbound: [first, second])
         expected.gateway.ipForward = .require
         expected.forward.policy = .drop
         expected.forward.policyLine = 18
@@ -63,10 +62,10 @@ import Testing
         #expect(configuration.forward.unsolicitedLine != nil)
         configuration.forward.policyLine = nil
         configuration.forward.unsolicitedLine = nil
-        configuration.masquerades[0].line = 0
-        let block = Masquerade(
+        configuration.outbound[0].line = 0
+        let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
-        #expect(configuration == Configuration(origin: .file("masqd.toml"), masquerades: [block]))
+        #expect(configuration == Configuration(origin: .file("masqd.toml"), outbound: [block]))
     }
 
     @Test("The command line makes one block with the defaults")
@@ -74,11 +73,11 @@ import Testing
         let reading = Configuration.read(
             outInterfaces: ["ppp0", "ppp1"], sources: ["192.168.0.0/16", "fd00::/8"])
 
-        let block = Masquerade(
+        let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0"), .name("ppp1")],
             source: [try IPNetwork("192.168.0.0/16"), try IPNetwork("fd00::/8")])
         #expect(reading.diagnostics == [])
-        #expect(reading.configuration == Configuration(origin: .commandLine, masquerades: [block]))
+        #expect(reading.configuration == Configuration(origin: .commandLine, outbound: [block]))
     }
 
     @Test("Diagnostics of the command line name the option, errors first")
@@ -117,7 +116,7 @@ import Testing
             """
         let reading = Configuration.read(text.utf8.span, from: "a.toml")
 
-        let block = try #require(reading.configuration?.masquerades.first)
+        let block = try #require(reading.configuration?.outbound.first)
         #expect(block.source.map(\.description) == ["10.0.0.0/8", "192.168.0.0/16", "fd00::/16"])
         #expect(block.outInterfaces == [.name("ppp1"), .name("ppp0")])
         #expect(reading.diagnostics.count == 4)

@@ -9,7 +9,7 @@ import Testing
 
     private static func networks(_ text: String) -> [String]? {
         let text = "[[masquerade]]\nout_interface = \"ppp0\"\nsource = \(text)\n"
-        return Configuration.read(text.utf8.span, from: "a.toml").configuration?.masquerades[0].source
+        return Configuration.read(text.utf8.span, from: "a.toml").configuration?.outbound[0].source
             .map(\.description)
     }
 
@@ -52,7 +52,7 @@ import Testing
         let list = Self.elements.map { "\"\($0)\"" }.joined(separator: ",")
         let text = "masquerade = [{ source = [\(list)], exclude = [\(list)], out_interface = \"ppp0\" }, 1]"
         let fixed = text.replacing(", 1]", with: "]")
-        let block = Configuration.read(fixed.utf8.span, from: "a.toml").configuration?.masquerades[0]
+        let block = Configuration.read(fixed.utf8.span, from: "a.toml").configuration?.outbound[0]
         #expect(block?.source.map(\.description) == Self.elements)
         #expect(block?.exclude.map(\.description) == Self.elements)
 

@@ -6,10 +6,10 @@ import Testing
 @Suite("What is said about others' rules")
 struct ForeignFindingTests {
     private static func audit(_ sources: [String], out: [String] = ["ppp0"]) throws -> ForeignAudit {
-        let block = Masquerade(
+        let block = OutboundBlock(
             line: 1, outInterfaces: try out.map { try InterfacePattern($0) },
             source: try sources.map { try IPNetwork($0) })
-        return ForeignAudit(Configuration(origin: .commandLine, masquerades: [block]), Links())
+        return ForeignAudit(Configuration(origin: .commandLine, outbound: [block]), Links())
     }
 
     private static func lines(
@@ -122,7 +122,7 @@ struct ForeignFindingTests {
 
     @Test("The inside's links are judged one by one")
     func insideLinks() throws {
-        let block = Masquerade(
+        let block = OutboundBlock(
             line: 1, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
         let address = try #require(IPAddress("192.168.1.1"))
         let hook = ForeignRuleset.Hook(
@@ -132,7 +132,7 @@ struct ForeignFindingTests {
             ])
         for (name, count) in [("lan0", 0), ("lan1", 1)] {
             let links = Links([Link(index: 3, name: name, isUp: true, addresses: [address])])
-            let audit = ForeignAudit(Configuration(origin: .commandLine, masquerades: [block]), links)
+            let audit = ForeignAudit(Configuration(origin: .commandLine, outbound: [block]), links)
             #expect(audit.findings(in: ForeignRuleset([hook])).count == count)
         }
     }

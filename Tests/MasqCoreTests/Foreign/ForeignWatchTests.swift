@@ -6,9 +6,9 @@ import Testing
 @Suite("When masqd looks at others' tables, and what it says")
 struct ForeignWatchTests {
     private static func configuration() throws -> Configuration {
-        let block = Masquerade(
+        let block = OutboundBlock(
             line: 1, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
-        return Configuration(origin: .commandLine, masquerades: [block])
+        return Configuration(origin: .commandLine, outbound: [block])
     }
 
     private static func started() throws -> Reconciler {

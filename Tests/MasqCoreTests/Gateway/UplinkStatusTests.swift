@@ -29,7 +29,7 @@ import Testing
         let link = Link.link("ppp0", 7, up: true, "fe80::1", "203.0.113.7", "2001:db8::1")
         let summaries = [["192.168.0.0/16"], ["fd00::/8"], ["192.168.0.0/16", "fd00::/8"]].map { sources in
             var configuration = Configuration.howTo
-            configuration.masquerades[0].source = sources.compactMap { try? IPNetwork($0) }
+            configuration.outbound[0].source = sources.compactMap { try? IPNetwork($0) }
             return status(configuration, link).summary
         }
         #expect(
@@ -45,8 +45,8 @@ import Testing
     @Test("Uplinks are every configured name, and every link that a glob means, by name")
     func names() {
         var configuration = Configuration.masquerading("wan", "192.168.0.0/16")
-        configuration.masquerades += Configuration.masquerading("ppp*", "10.0.0.0/8", "fd00::/8").masquerades
-        configuration.masquerades += Configuration.masquerading("ppp1", "10.0.0.0/8").masquerades
+        configuration.outbound += Configuration.masquerading("ppp*", "10.0.0.0/8", "fd00::/8").outbound
+        configuration.outbound += Configuration.masquerading("ppp1", "10.0.0.0/8").outbound
         let status = status(
             configuration, .link("eth0", 2, up: true, "192.168.1.1"),
             .link("ppp0", 7, up: true, "203.0.113.7"),
@@ -64,7 +64,7 @@ import Testing
     @Test("Each uplink that is there at the first look, or is not, gets a line of its own")
     func firstLook() {
         var configuration = Configuration.masquerading("wan", "192.168.0.0/16")
-        configuration.masquerades[0].outInterfaces += ["ppp0", "ppp1", "ppp2"].map(InterfacePattern.name)
+        configuration.outbound[0].outInterfaces += ["ppp0", "ppp1", "ppp2"].map(InterfacePattern.name)
         let first = status(
             configuration, .link("ppp0", 7, up: true, "203.0.113.7"), .link("ppp1", 8, up: false),
             .link("ppp2", 9, up: true))

@@ -32,11 +32,12 @@ import Testing
     func minimal() throws {
         var configuration = Configuration(
             origin: .commandLine,
-            masquerades: [
-                Masquerade(line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
+            outbound: [
+                OutboundBlock(
+                    line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
             ])
         let before = Snapshot(textOf: .desired(configuration))
-        configuration.masquerades[0].source.append(try IPNetwork("10.0.0.0/8"))
+        configuration.outbound[0].source.append(try IPNetwork("10.0.0.0/8"))
         let after = Snapshot(textOf: .desired(configuration))
         #expect(
             Difference.changes(from: before, to: after)

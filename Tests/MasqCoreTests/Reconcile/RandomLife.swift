@@ -141,7 +141,7 @@ extension RandomLife {
             configuration.gateway.ipForward == .manage || memory == [], "it remembers what it does not manage"
         )
         if configuration.gateway.ipForward == .manage {
-            let sources = configuration.masquerades.flatMap(\.source)
+            let sources = configuration.outbound.flatMap(\.source)
             for family in AddressFamily.allCases where sources.contains(where: { $0.family == family }) {
                 expect(machine.forwarding[family] == true, "\(family) is not forwarded")
             }

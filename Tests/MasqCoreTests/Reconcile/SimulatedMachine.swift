@@ -140,10 +140,10 @@ extension Configuration {
     static func masquerading(
         _ outInterface: String, _ sources: String..., ipForward: ForwardingMode = .manage
     ) -> Configuration {
-        let block = Masquerade(
+        let block = OutboundBlock(
             line: 4, outInterfaces: [outInterface].compactMap { try? InterfacePattern($0) },
             source: sources.compactMap { try? IPNetwork($0) })
-        var configuration = Configuration(origin: .file("/etc/masqd.toml"), masquerades: [block])
+        var configuration = Configuration(origin: .file("/etc/masqd.toml"), outbound: [block])
         configuration.gateway.ipForward = ipForward
         return configuration
     }

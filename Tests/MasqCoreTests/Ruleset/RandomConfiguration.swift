@@ -10,7 +10,7 @@ extension Configuration {
         let path = ["/etc/masqd.toml", "/a/\"b\\\u{1B}ü.toml", "/" + String(repeating: "x", count: 300)]
             .randomElement(using: &generator)
         var configuration = Configuration(
-            origin: Bool.random(using: &generator) ? .file(path ?? "") : .commandLine, masquerades: [])
+            origin: Bool.random(using: &generator) ? .file(path ?? "") : .commandLine, outbound: [])
         configuration.gateway.ipForward =
             ForwardingMode.allCases.randomElement(using: &generator) ?? .manage
         configuration.conntrack.repair = Bool.random(using: &generator)
@@ -18,7 +18,7 @@ extension Configuration {
         configuration.forward.unsolicited = Policy.allCases.randomElement(using: &generator) ?? .drop
         if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }
         for number in 1...Int.random(in: blocks, using: &generator) {
-            configuration.masquerades.append(.random(line: 10 * number, using: &generator))
+            configuration.outbound.append(.random(line: 10 * number, using: &generator))
         }
         return configuration
     }
@@ -33,18 +33,16 @@ extension Configuration {
     ].compactMap { try? IPNetwork($0) }
 }
 
-extension Masquerade {
-    fileprivate static func random(line: Int, using generator: inout SplitMix64) -> Masquerade {
+extension OutboundBlock {
+    fileprivate static func random(line: Int, using generator: inout SplitMix64) -> OutboundBlock {
         let patterns =
             Configuration.interfaceNames.map(InterfacePattern.name)
             + Configuration.globs.map(InterfacePattern.prefix)
-        var block = Masquerade(
+        var block = OutboundBlock(
             line: line, outInterfaces: some(of: patterns, 1...3, using: &generator),
             source: some(of: Configuration.networks, 1...4, using: &generator))
         block.exclude = some(of: Configuration.networks, 0...2, using: &generator)
-        block.ports = [nil, nil, 1024...65535, 7...7].randomElement(using: &generator) ?? nil
-        block.random = PortSelection.allCases.randomElement(using: &generator) ?? .none
-        block.persistent = Bool.random(using: &generator)
+        block.translation = .masquerade(.random(using: &generator))
         return block
     }
 
@@ -52,6 +50,15 @@ extension Masquerade {
         of all: [Element], _ count: ClosedRange<Int>, using generator: inout SplitMix64
     ) -> [Element] {
         Array(all.shuffled(using: &generator).prefix(Int.random(in: count, using: &generator)))
+    }
+}
+
+extension NATOptions {
+    fileprivate static func random(using generator: inout SplitMix64) -> NATOptions {
+        NATOptions(
+            ports: [nil, nil, 1024...65535, 7...7].randomElement(using: &generator) ?? nil,
+            random: PortSelection.allCases.randomElement(using: &generator) ?? .none,
+            persistent: Bool.random(using: &generator))
     }
 }
 

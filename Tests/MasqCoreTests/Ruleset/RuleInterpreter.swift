@@ -34,7 +34,7 @@ struct SimulatedOutcome: Equatable {
     enum Verdict: Equatable {
         case accept
         case drop
-        case masquerade(Rule.Masquerading)
+        case masquerade(NATOptions)
     }
 
     var verdict: Verdict

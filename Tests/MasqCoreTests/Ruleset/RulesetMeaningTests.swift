@@ -33,8 +33,8 @@ import Testing
     /// The blocks that mean packets which leave by an interface from a source, in the file's order.
     private func blocks(
         _ configuration: Configuration, by interface: String?, inside: IPAddress
-    ) -> [(number: Int, block: Masquerade)] {
-        configuration.masquerades.enumerated().map { ($0 + 1, $1) }.filter { _, block in
+    ) -> [(number: Int, block: OutboundBlock)] {
+        configuration.outbound.enumerated().map { ($0 + 1, $1) }.filter { _, block in
             block.outInterfaces.contains { $0.matches(interface ?? "") }
                 && block.source.contains { $0.contains(inside) }
         }
@@ -51,10 +51,12 @@ import Testing
                 #expect(outcome?.verdict == .accept, "\(message)")
                 return
             }
-            var options = Rule.Masquerading(random: block.random, persistent: block.persistent)
             let isOtherFamilysICMP = packet.transport == (packet.source.family == .ipv4 ? .icmpv6 : .icmp)
-            if !isOtherFamilysICMP { options.ports = block.ports }
-            #expect(outcome?.verdict == .masquerade(options), "\(message)")
+            switch block.translation {
+            case .masquerade(var options):
+                if isOtherFamilysICMP { options.ports = nil }
+                #expect(outcome?.verdict == .masquerade(options), "\(message)")
+            }
             #expect(outcome?.counter == "masquerade_\(number)", "\(message)")
         }
     }

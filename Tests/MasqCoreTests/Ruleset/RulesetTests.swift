@@ -65,7 +65,7 @@ import Testing
     @Test("Interfaces that nft could not tell apart have chains of their own")
     func chainNames() {
         var configuration = Configuration.masquerading("wan@1", "10.0.0.0/8")
-        configuration.masquerades[0].outInterfaces += [
+        configuration.outbound[0].outInterfaces += [
             .name("wan/401"), .name("wan_1"), .name("wan-1"), .name("wan.1"), .prefix("wan"), .name("ü"),
         ]
         let chains = Ruleset.desired(configuration).chains.map(\.name).filter { $0.hasPrefix("translate_") }
@@ -117,7 +117,7 @@ import Testing
     func comments() {
         for sample in Self.samples {
             let (seed, configuration, ruleset) = (sample.seed, sample.configuration, sample.ruleset)
-            let lines = configuration.masquerades.map(\.line) + [configuration.forward.unsolicitedLine ?? 0]
+            let lines = configuration.outbound.map(\.line) + [configuration.forward.unsolicitedLine ?? 0]
             let place =
                 switch configuration.origin {
                 case .commandLine: ["command line"]

@@ -74,8 +74,9 @@ import Testing
         let namespace = try NetworkNamespace()
         var table = try namespace.kernelTable()
         #expect(try table.memory() == [])
-        let block = Masquerade(line: 2, outInterfaces: [.name("ppp0")], source: [try IPNetwork("10.0.0.0/8")])
-        let configuration = Configuration(origin: .commandLine, masquerades: [block])
+        let block = OutboundBlock(
+            line: 2, outInterfaces: [.name("ppp0")], source: [try IPNetwork("10.0.0.0/8")])
+        let configuration = Configuration(origin: .commandLine, outbound: [block])
         _ = try table.apply(.desired(configuration, memory: .ipv6ForwardingWasOff))
         var successor = try namespace.kernelTable()
         #expect(try successor.memory() == .ipv6ForwardingWasOff)

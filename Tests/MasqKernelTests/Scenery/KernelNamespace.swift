@@ -47,7 +47,7 @@ extension NetworkNamespace {
 extension Ruleset {
     /// The ruleset of one `[[masquerade]]` behind ppp0, or more keys of it.
     static func behindPPP0(_ source: [IPNetwork]) -> Ruleset {
-        let block = Masquerade(line: 2, outInterfaces: [.name("ppp0")], source: source)
-        return .desired(Configuration(origin: .file("masqd.toml"), masquerades: [block]))
+        let block = OutboundBlock(line: 2, outInterfaces: [.name("ppp0")], source: source)
+        return .desired(Configuration(origin: .file("masqd.toml"), outbound: [block]))
     }
 }

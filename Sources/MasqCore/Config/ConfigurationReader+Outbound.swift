@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// A `[[masquerade]]` as it is read: whatever of it was right, with the places that later checks report.
-struct MasqueradeBlock {
+/// An ``OutboundBlock`` as it is read: whatever of it was right, with the places that later checks report.
+struct OutboundDraft {
+    let kind: OutboundBlock.Kind
     /// Where its header is.
     let place: Place
     /// Absent if the block has no right list of interfaces.
@@ -9,18 +10,25 @@ struct MasqueradeBlock {
     /// Absent if the block has no right list of networks.
     var source: NetworkList?
     var exclude: NetworkList?
-    /// The rest of the keys, with their defaults.
-    var options = Masquerade(line: 0, outInterfaces: [], source: [])
+    var options = NATOptions()
+
+    init(_ kind: OutboundBlock.Kind, at place: Place) {
+        self.kind = kind
+        self.place = place
+    }
 
     /// The whole block, if everything that it needs is right.
-    var masquerade: Masquerade? {
+    var block: OutboundBlock? {
         guard let outInterfaces, let source else { return nil }
-        var masquerade = options
-        masquerade.line = place.position?.line ?? 0
-        masquerade.outInterfaces = outInterfaces
-        masquerade.source = source.merged
-        masquerade.exclude = exclude?.merged ?? []
-        return masquerade
+        let translation: OutboundBlock.Translation =
+            switch kind {
+            case .masquerade: .masquerade(options)
+            }
+        var block = OutboundBlock(
+            line: place.position?.line ?? 0, outInterfaces: outInterfaces, source: source.merged,
+            translation: translation)
+        block.exclude = exclude?.merged ?? []
+        return block
     }
 }
 
@@ -39,46 +47,67 @@ struct NetworkList {
 
 extension ConfigurationReader {
     /// Reads one `[[masquerade]]`.
-    mutating func masqueradeBlock(_ table: TomlValue) -> MasqueradeBlock {
-        var block = MasqueradeBlock(place: place(table.position))
+    mutating func masqueradeBlock(_ table: TomlValue) -> OutboundDraft {
+        outboundBlock(.masquerade, table) { reader, entry, draft in
+            switch entry.key {
+            case "exclude":
+                draft.exclude = reader.strings(entry).flatMap { reader.networks($0, emptyHint: nil) }
+            default: return reader.readOption(entry, into: &draft.options)
+            }
+            return true
+        }
+    }
+
+    /// Reads a block of any kind: what all kinds have, what one kind has, and what is missing.
+    ///
+    /// - Parameter readOwn: reads a key of the kind's own, and says whether it is one.
+    private mutating func outboundBlock(
+        _ kind: OutboundBlock.Kind, _ table: TomlValue,
+        readOwn: (inout ConfigurationReader, TomlEntry, inout OutboundDraft) -> Bool
+    ) -> OutboundDraft {
+        var draft = OutboundDraft(kind, at: place(table.position))
         var missing = ["out_interface", "source"]
         for entry in table.entries {
             missing.removeAll { $0 == entry.key }
             switch entry.key {
             case "out_interface":
-                block.outInterfaces = strings(entry).flatMap {
+                draft.outInterfaces = strings(entry).flatMap {
                     interfaces($0, emptyHint: "\"out_interface\" is empty, ")
                 }
             case "source":
-                block.source = strings(entry).flatMap { networks($0, emptyHint: "\"source\" is empty, ") }
-            case "exclude":
-                block.exclude = strings(entry).flatMap { networks($0, emptyHint: nil) }
-            case "ports":
-                block.options.ports = ports(entry)
-            case "random":
-                block.options.random = choice(entry) ?? .none
-            case "persistent":
-                block.options.persistent = boolean(entry) ?? false
+                draft.source = strings(entry).flatMap { networks($0, emptyHint: "\"source\" is empty, ") }
             default:
+                guard !readOwn(&self, entry, &draft) else { continue }
                 // A misspelt key is not missing as well.
-                let meant = reportUnknown(entry, in: .masquerade)
+                let meant = reportUnknown(entry, in: kind.section)
                 missing.removeAll { $0 == meant }
             }
         }
         for key in missing {
-            diagnostics.add(.error, at: block.place, "[[masquerade]] without \(key.quoted), which it needs")
+            diagnostics.add(.error, at: draft.place, "\(kind.header) without \(key.quoted), which it needs")
         }
-        reportUselessExclude(of: block)
-        return block
+        reportUselessExclude(of: draft)
+        return draft
+    }
+
+    /// Reads a key of ``NATOptions``, or says that it is none.
+    private mutating func readOption(_ entry: TomlEntry, into options: inout NATOptions) -> Bool {
+        switch entry.key {
+        case "ports": options.ports = ports(entry)
+        case "random": options.random = choice(entry) ?? .none
+        case "persistent": options.persistent = boolean(entry) ?? false
+        default: return false
+        }
+        return true
     }
 
     /// The block that `--out-interface` and `--source` describe.
-    mutating func commandLineBlock(outInterfaces: [String], sources: [String]) -> Masquerade? {
-        var block = MasqueradeBlock(place: Place(origin: path, position: nil))
-        block.outInterfaces = interfaces(
+    mutating func commandLineBlock(outInterfaces: [String], sources: [String]) -> OutboundBlock? {
+        var draft = OutboundDraft(.masquerade, at: Place(origin: path, position: nil))
+        draft.outInterfaces = interfaces(
             StringList(option: "--out-interface", arguments: outInterfaces), emptyHint: "")
-        block.source = networks(StringList(option: "--source", arguments: sources), emptyHint: "")
-        return block.masquerade
+        draft.source = networks(StringList(option: "--source", arguments: sources), emptyHint: "")
+        return draft.block
     }
 
     /// Reads a list of interfaces, or nothing if one is wrong; what is listed twice is left out.
@@ -142,8 +171,8 @@ extension ConfigurationReader {
     }
 
     /// Warns about what can never match: destinations of a family that no source has.
-    private mutating func reportUselessExclude(of block: MasqueradeBlock) {
-        guard let exclude = block.exclude, let source = block.source else { return }
+    private mutating func reportUselessExclude(of draft: OutboundDraft) {
+        guard let exclude = draft.exclude, let source = draft.source else { return }
         for family in AddressFamily.allCases where !source.networks.contains(where: { $0.family == family }) {
             guard let index = exclude.networks.firstIndex(where: { $0.family == family }) else { continue }
             let name = family == .ipv4 ? "IPv4" : "IPv6"
@@ -152,4 +181,16 @@ extension ConfigurationReader {
                 "\"\(exclude.networks[index])\" excludes nothing, since no source of this block is \(name)")
         }
     }
+}
+
+extension OutboundBlock.Kind {
+    /// The table in the file, with what may stand in it.
+    var section: ConfigurationReader.Section {
+        switch self {
+        case .masquerade: .masquerade
+        }
+    }
+
+    /// `[[masquerade]]`.
+    var header: String { section.header }
 }
