@@ -91,7 +91,7 @@ private struct SetChanges {
                 recreated.insert(name)
             }
             // A map's elements hold chains, which may be deleted in the same batch.
-            if let elements = old.elements, case .jumps = elements, !elements.isEmpty {
+            if let elements = old.elements, elements.leadToChains, !elements.isEmpty {
                 elementsDeleted.append(.deleteElements(set: name, elements))
             }
             deleted.append(.deleteSet(name))
@@ -173,7 +173,18 @@ extension Ruleset.Elements {
             .addresses(own.removingRanges(of: others))
         case (.interfaces(let own), .interfaces(let others)): .interfaces(own.subtracting(others))
         case (.jumps(let own), .jumps(let others)): .jumps(own.filter { others[$0.key] != $0.value })
-        case (.addresses, _), (.interfaces, _), (.jumps, _): self
+        case (.addressJumps(let family, let own), .addressJumps(_, let others)):
+            .addressJumps(family, own.filter { others[$0.key] != $0.value })
+        case (.entries(let own), .entries(let others)): .entries(own.subtracting(others))
+        case (.addresses, _), (.interfaces, _), (.jumps, _), (.addressJumps, _), (.entries, _): self
+        }
+    }
+
+    /// Whether they hold references to chains.
+    var leadToChains: Bool {
+        switch self {
+        case .jumps, .addressJumps: true
+        case .addresses, .interfaces, .entries: false
         }
     }
 }

@@ -62,8 +62,14 @@ public struct Snapshot: Equatable, Sendable {
         public var keyType: UInt32
         /// The length of a key in bytes.
         public var keyLength: UInt32
-        /// `NFTA_SET_DATA_TYPE`: `NFT_DATA_VERDICT` in a verdict map, 0 in a set.
+        /// The lengths in bytes of the fields that a key of intervals is concatenated of (`NFTA_SET_DESC_CONCAT`).
+        public var fieldLengths: [UInt32] = []
+        /// `NFTA_SET_DATA_TYPE`: `NFT_DATA_VERDICT` in a verdict map, nft's own number in another, 0 in a set.
         public var dataType: UInt32
+        /// The length of a map's data in bytes; 0 in a verdict map and in a set.
+        public var dataLength: UInt32 = 0
+        /// Whether each element has a counter of its own, and nothing else (`NFTA_SET_EXPR`).
+        public var countsPackets = false
         /// `NFTA_SET_DESC_SIZE`, the most elements that it takes; 0 without a limit, as masqd makes them.
         public var size: UInt32 = 0
 

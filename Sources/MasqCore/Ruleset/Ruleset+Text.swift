@@ -30,6 +30,15 @@ extension Ruleset.NamedSet {
         case .jumps(let jumps):
             let entries = jumps.sorted { $0.key < $1.key }.map { "\"\($0.key)\" : jump \($0.value)" }
             return lines("map", type: "ifname : verdict", entries)
+        case .addressJumps(let family, let jumps):
+            let entries = jumps.sorted { $0.key.value < $1.key.value }.map { "\($0.key) : jump \($0.value)" }
+            return lines("map", type: "\(ElementType.Field.address(family).text) : verdict", entries)
+        case .entries(let entries):
+            let type = entries.type
+            var flags = type.isInterval ? ["\tflags interval"] : []
+            if type.countsPackets { flags.append("\tcounter") }
+            return lines(
+                type.data.isEmpty ? "set" : "map", type: type.text, flags: flags, entries.elementTexts)
         }
     }
 
@@ -39,6 +48,60 @@ extension Ruleset.NamedSet {
         let head = ["\(keyword) \(name) {", "\ttype \(type)"] + flags
         if elements.isEmpty { return head + ["}"] }
         return head + ["\telements = { \(elements.joined(separator: ",\n\t\t\t     ")) }", "}"]
+    }
+}
+
+extension ElementType {
+    fileprivate var text: String {
+        ([key] + (data.isEmpty ? [] : [data]))
+            .map { $0.map(\.text).joined(separator: " . ") }.joined(separator: " : ")
+    }
+}
+
+extension ElementType.Field {
+    fileprivate var text: String {
+        switch self {
+        case .ipv4Address: "ipv4_addr"
+        case .ipv6Address: "ipv6_addr"
+        case .protocol: "inet_proto"
+        case .service: "inet_service"
+        case .mark: "mark"
+        case .interfaceName: "ifname"
+        }
+    }
+}
+
+extension PackedElements {
+    fileprivate var elementTexts: [String] {
+        var texts: [String] = []
+        texts.reserveCapacity(count)
+        forEach { element in
+            let first = Self.values(type.key, element.key)
+            let last = type.isInterval ? Self.values(type.key, element.lastKey) : first
+            let key = zip(first, last).map { FieldValue.text(from: $0, through: $1) }.joined(separator: " . ")
+            let data = Self.values(type.data, element.data).map(\.text).joined(separator: " . ")
+            texts.append(data.isEmpty ? key : "\(key) : \(data)")
+        }
+        return texts
+    }
+
+    private static func values(_ fields: [ElementType.Field], _ bytes: UnsafeRawBufferPointer) -> [FieldValue]
+    {
+        var start = 0
+        return fields.map { field in
+            defer { start += field.registerBytes }
+            return FieldValue(field, bytes: bytes[start..<start + field.byteCount])
+        }
+    }
+}
+
+extension FieldValue {
+    fileprivate static func text(from first: FieldValue, through last: FieldValue) -> String {
+        if first == last { return first.text }
+        if case .address(let low) = first, case .address(let high) = last {
+            return AddressRange(first: low.value, last: high.value).text(in: low.family)
+        }
+        return "\(first.text)-\(last.text)"
     }
 }
 
@@ -140,7 +203,8 @@ extension Rule.Direction {
 }
 
 extension Rule.TransportProtocol {
-    fileprivate var text: String {
+    /// nft's name for it.
+    var text: String {
         switch self {
         case .icmp: "icmp"
         case .tcp: "tcp"

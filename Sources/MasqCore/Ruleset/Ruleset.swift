@@ -41,6 +41,10 @@ public struct Ruleset: Equatable, Sendable {
         case interfaces(Set<String>)
         /// `type ifname : verdict`: for each whole interface name the chain to jump to.
         case jumps([String: String])
+        /// `type ipv4_addr : verdict` or `ipv6_addr`: for each address the chain to jump to.
+        case addressJumps(AddressFamily, [IPAddress: String])
+        /// Keys of several fields, and what a map holds for them.
+        case entries(PackedElements)
 
         /// Whether there is none.
         public var isEmpty: Bool {
@@ -48,6 +52,8 @@ public struct Ruleset: Equatable, Sendable {
             case .addresses(let ranges): ranges.isEmpty
             case .interfaces(let names): names.isEmpty
             case .jumps(let jumps): jumps.isEmpty
+            case .addressJumps(_, let jumps): jumps.isEmpty
+            case .entries(let entries): entries.isEmpty
             }
         }
     }

@@ -147,7 +147,24 @@ struct Batch: ~Copyable {
         nextSetID += 1
         if shape.flags & UInt32(NFT_SET_MAP.rawValue) != 0 {
             writer.attribute(Int(NFTA_SET_DATA_TYPE.rawValue), bigEndian: shape.dataType)
-            writer.attribute(Int(NFTA_SET_DATA_LEN.rawValue), bigEndian: 0)
+            writer.attribute(Int(NFTA_SET_DATA_LEN.rawValue), bigEndian: shape.dataLength)
+        }
+        if !shape.fieldLengths.isEmpty {
+            writer.nest(Int(NFTA_SET_DESC.rawValue)) {
+                $0.nest(Int(NFTA_SET_DESC_CONCAT.rawValue)) {
+                    for length in shape.fieldLengths {
+                        $0.nest(Int(NFTA_LIST_ELEM.rawValue)) {
+                            $0.attribute(Int(NFTA_SET_FIELD_LEN.rawValue), bigEndian: length)
+                        }
+                    }
+                }
+            }
+        }
+        if shape.countsPackets {
+            writer.nest(Int(NFTA_SET_EXPR.rawValue)) {
+                $0.attribute(Int(NFTA_EXPR_NAME.rawValue), "counter")
+                $0.nest(Int(NFTA_EXPR_DATA.rawValue)) { _ in }
+            }
         }
         if shape.keyType == Snapshot.SetShape.interfaceNameType {
             // NFTNL_UDATA_SET_KEYBYTEORDER, 4 bytes, host order (1): nft prints "" for the names without it.
@@ -201,6 +218,23 @@ extension Batch {
                     if type == NFT_MSG_NEWSETELEM { $0.jump(to: chain) }
                 }
             }
+        case .addressJumps(let family, let jumps):
+            for (address, chain) in jumps.sorted(by: { $0.key.value < $1.key.value }) {
+                element {
+                    $0.key(address.value, family)
+                    if type == NFT_MSG_NEWSETELEM { $0.jump(to: chain) }
+                }
+            }
+        case .entries(let entries):
+            entries.forEach { entry in
+                element {
+                    $0.value(NFTA_SET_ELEM_KEY, entry.key)
+                    if !entry.lastKey.isEmpty { $0.value(NFTA_SET_ELEM_KEY_END, entry.lastKey) }
+                    if type == NFT_MSG_NEWSETELEM, !entry.data.isEmpty {
+                        $0.value(NFTA_SET_ELEM_DATA, entry.data)
+                    }
+                }
+            }
         }
         if let start = list {
             writer.endNest(start)
@@ -212,6 +246,10 @@ extension Batch {
 extension MessageWriter {
     fileprivate mutating func key(_ bytes: [UInt8]) {
         nest(Int(NFTA_SET_ELEM_KEY.rawValue)) { $0.attribute(Int(NFTA_DATA_VALUE.rawValue), bytes) }
+    }
+
+    fileprivate mutating func value(_ type: nft_set_elem_attributes, _ bytes: UnsafeRawBufferPointer) {
+        nest(Int(type.rawValue)) { $0.attribute(Int(NFTA_DATA_VALUE.rawValue), Array(bytes)) }
     }
 
     fileprivate mutating func key(_ address: UInt128, _ family: AddressFamily) {
@@ -243,6 +281,9 @@ extension Change {
         case .addElements(_, .addresses(let ranges)), .deleteElements(_, .addresses(let ranges)):
             // Start: list element 4, key 4, value 4 + address; end: the same and 8 bytes of flags.
             ranges.ranges.count * (32 + 2 * ranges.family.byteCount) * 129 / 128 + 256
+        case .addElements(_, .entries(let entries)), .deleteElements(_, .entries(let entries)):
+            // List element 4; key, last key and data: 8 bytes and the value, filled up.
+            entries.count * (32 + (entries.type.elementLength + 7) & ~3) * 129 / 128 + 256
         case .addElements, .deleteElements: 1024
         case .addRule(_, let bytes): bytes.count + 128
         default: 256

@@ -38,7 +38,35 @@ extension Snapshot.SetShape {
             self.init(
                 flags: UInt32(NFT_SET_MAP.rawValue), keyType: Self.interfaceNameType,
                 keyLength: UInt32(IFNAMSIZ), dataType: UInt32(NFT_DATA_VERDICT.rawValue))
+        case .addressJumps(let family, _):
+            self.init(
+                flags: UInt32(NFT_SET_MAP.rawValue),
+                keyType: family == .ipv4 ? Self.ipv4AddressType : Self.ipv6AddressType,
+                keyLength: UInt32(family.byteCount), dataType: UInt32(NFT_DATA_VERDICT.rawValue))
+        case .entries(let entries):
+            self.init(of: entries.type)
         }
+    }
+
+    init(of type: ElementType) {
+        var flags = type.data.isEmpty ? 0 : UInt32(NFT_SET_MAP.rawValue)
+        if type.isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue) }
+        self.init(
+            flags: flags, keyType: type.key.typeNumber, keyLength: UInt32(type.key.byteCount),
+            dataType: type.data.isEmpty ? 0 : type.data.typeNumber)
+        dataLength = UInt32(type.data.byteCount)
+        if type.isInterval { fieldLengths = type.key.map { UInt32($0.byteCount) } }
+        countsPackets = type.countsPackets
+    }
+
+    /// What its elements are, where masqd makes sets like this one.
+    var elementType: ElementType? {
+        guard let key = [ElementType.Field](typeNumber: keyType), key.count > 1 else { return nil }
+        let isMap = flags & UInt32(NFT_SET_MAP.rawValue) != 0
+        guard let data = isMap ? [ElementType.Field](typeNumber: dataType) : [] else { return nil }
+        let isInterval = flags & UInt32(NFT_SET_INTERVAL.rawValue) != 0
+        let type = ElementType(key: key, data: data, isInterval: isInterval, countsPackets: countsPackets)
+        return self == Self(of: type) ? type : nil
     }
 }
 

@@ -19,9 +19,30 @@ extension NftablesConnection {
             set.elements = .interfaces(Set(try jumps(of: name, &set.isFragmented).keys))
         case .init(of: .jumps([:])):
             set.elements = .jumps(try jumps(of: name, &set.isFragmented))
-        default: break
+        case .init(of: .addressJumps(.ipv4, [:])):
+            set.elements = .addressJumps(.ipv4, try addressJumps(of: name))
+        case .init(of: .addressJumps(.ipv6, [:])):
+            set.elements = .addressJumps(.ipv6, try addressJumps(of: name))
+        default:
+            guard let type = shape.elementType else { break }
+            set.elements = .entries(try entries(of: name, type, &set.isFragmented))
         }
         return set
+    }
+
+    private mutating func entries(
+        of set: String, _ type: ElementType, _ isFragmented: inout Bool
+    ) throws(NetlinkError) -> PackedElements {
+        var entries = Entries(type)
+        try eachElement(of: set) { entries.read($0) }
+        isFragmented = entries.hasStrangers
+        return PackedElements(type, entries.list)
+    }
+
+    private mutating func addressJumps(of set: String) throws(NetlinkError) -> [IPAddress: String] {
+        var jumps = AddressJumps()
+        try eachElement(of: set) { jumps.read($0) }
+        return jumps.chains
     }
 
     private mutating func ranges(
@@ -86,17 +107,70 @@ struct InterfaceJumps {
                 name = key?.string ?? ""
                 hasStrangeNames = hasStrangeNames || key.map { Array($0.bytes) } != interfaceNameKey(name)
             case NFTA_SET_ELEM_DATA.rawValue:
-                chain = attribute.nested.first { _ in true }.map(Self.jumpTarget) ?? ""
+                chain = attribute.nested.first { _ in true }.map(\.jumpTarget) ?? ""
             default: break
             }
         }
         chains[name] = chain
     }
+}
 
-    private static func jumpTarget(of verdict: Attribute) -> String {
+/// Addresses and the chains that they lead to; an address that leads elsewhere has a chain no chain is called.
+struct AddressJumps {
+    private(set) var chains: [IPAddress: String] = [:]
+
+    /// Takes in one element of a listing.
+    mutating func read(_ attributes: Attributes) {
+        var address: IPAddress?
+        var chain = ""
+        for attribute in attributes {
+            switch UInt32(attribute.type) {
+            case NFTA_SET_ELEM_KEY.rawValue:
+                address = attribute.nested.first { _ in true }.flatMap { IPAddress(networkOrder: $0.bytes) }
+            case NFTA_SET_ELEM_DATA.rawValue:
+                chain = attribute.nested.first { _ in true }.map(\.jumpTarget) ?? ""
+            default: break
+            }
+        }
+        if let address { chains[address] = chain }
+    }
+}
+
+/// The elements of a set or map of several fields, on their way to being sorted.
+struct Entries {
+    private let type: ElementType
+    private(set) var list = PackedElements.List()
+    /// Whether there are elements of another length than the type says, which are in no set of masqd's.
+    private(set) var hasStrangers = false
+
+    init(_ type: ElementType) { self.type = type }
+
+    /// Takes in one element of a listing: its key, its last key with intervals, and its data.
+    mutating func read(_ attributes: Attributes) {
+        var element: [UInt8] = []
+        element.reserveCapacity(type.elementLength)
+        for part in [NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_DATA] {
+            guard let attribute = attributes.first(where: { $0.type == UInt16(part.rawValue) }) else {
+                continue
+            }
+            for value in attribute.nested where value.type == UInt16(NFTA_DATA_VALUE.rawValue) {
+                element.append(contentsOf: value.bytes)
+            }
+        }
+        if element.count == type.elementLength {
+            list.append(element: element)
+        } else {
+            hasStrangers = true
+        }
+    }
+}
+
+extension Attribute {
+    /// The chain that a verdict jumps to; empty for any other verdict.
+    fileprivate var jumpTarget: String {
         var chain = ""
         var isJump = false
-        for attribute in verdict.nested {
+        for attribute in nested {
             switch UInt32(attribute.type) {
             case NFTA_VERDICT_CODE.rawValue:
                 isJump = Int32(bitPattern: attribute.bigEndian32) == NFT_JUMP.rawValue

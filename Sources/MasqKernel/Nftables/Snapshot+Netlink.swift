@@ -67,5 +67,15 @@ extension Snapshot.SetShape {
             dataType: attributes.number(NFTA_SET_DATA_TYPE.rawValue) ?? 0)
         let description = attributes.first { $0.type == UInt16(NFTA_SET_DESC.rawValue) }
         size = description?.nested.number(NFTA_SET_DESC_SIZE.rawValue) ?? 0
+        let fields = description?.nested.first { $0.type == UInt16(NFTA_SET_DESC_CONCAT.rawValue) }
+        if let fields {
+            fieldLengths = fields.nested.map { $0.nested.number(NFTA_SET_FIELD_LEN.rawValue) ?? 0 }
+        }
+        // What the kernel says of a verdict's length is about its own memory.
+        if dataType != UInt32(NFT_DATA_VERDICT.rawValue) {
+            dataLength = attributes.number(NFTA_SET_DATA_LEN.rawValue) ?? 0
+        }
+        let expression = attributes.first { $0.type == UInt16(NFTA_SET_EXPR.rawValue) }
+        countsPackets = expression?.nested.string(NFTA_EXPR_NAME.rawValue) == "counter"
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-import MasqCore
+@testable import MasqCore
 
 extension Snapshot {
     /// As a kernel would hold the ruleset in which a rule's bytes are its text in nft's syntax.
@@ -28,6 +28,14 @@ extension Snapshot.SetShape {
         case .addresses(let ranges): ranges.family == .ipv4 ? .ipv4 : .ipv6
         case .interfaces: .interfaces
         case .jumps: .jumps
+        case .addressJumps(let family, _):
+            Self(
+                flags: 8, keyType: ElementType.Field.address(family).rawValue,
+                keyLength: UInt32(family.byteCount), dataType: 0xffff_ff00)
+        case .entries(let entries):
+            Self(
+                flags: entries.type.data.isEmpty ? 0 : 8, keyType: entries.type.key.typeNumber,
+                keyLength: UInt32(entries.type.key.byteCount), dataType: entries.type.data.typeNumber)
         }
     }
 }
@@ -141,8 +149,13 @@ struct TableModel {
     }
 
     private mutating func count(_ elements: Ruleset.Elements?, _ step: Int) {
-        guard case .jumps(let jumps) = elements else { return }
-        for chain in jumps.values { uses[.chain(chain), default: 0] += step }
+        let chains: [String]
+        switch elements {
+        case .jumps(let jumps): chains = Array(jumps.values)
+        case .addressJumps(_, let jumps): chains = Array(jumps.values)
+        case .addresses, .interfaces, .entries, nil: return
+        }
+        for chain in chains { uses[.chain(chain), default: 0] += step }
     }
 }
 
@@ -166,6 +179,15 @@ extension TableModel {
             for chain in new.values { try checkIsThere(.chain(chain)) }
             table.sets[name]?.elements = .jumps(old.merging(new) { old, _ in old })
             count(elements, 1)
+        case (.addressJumps(let family, let old), .addressJumps(let other, let new)) where family == other:
+            guard Set(old.keys).isDisjoint(with: new.keys) else { throw .exists(name) }
+            for chain in new.values { try checkIsThere(.chain(chain)) }
+            table.sets[name]?.elements = .addressJumps(family, old.merging(new) { old, _ in old })
+            count(elements, 1)
+        case (.entries(let old), .entries(let new)) where old.type == new.type:
+            let all = PackedElements(old.type, .init(of: [old, new]))
+            guard all.count == old.count + new.count else { throw .exists(name) }
+            table.sets[name]?.elements = .entries(all)
         default: throw .notSupported(name)
         }
     }
@@ -184,6 +206,13 @@ extension TableModel {
             guard Set(gone.keys).isSubset(of: old.keys) else { throw .absent(name) }
             table.sets[name]?.elements = .jumps(old.filter { gone[$0.key] == nil })
             count(.jumps(old.filter { gone[$0.key] != nil }), -1)
+        case (.addressJumps(let family, let old), .addressJumps(let other, let gone)) where family == other:
+            guard Set(gone.keys).isSubset(of: old.keys) else { throw .absent(name) }
+            table.sets[name]?.elements = .addressJumps(family, old.filter { gone[$0.key] == nil })
+            count(.addressJumps(family, old.filter { gone[$0.key] != nil }), -1)
+        case (.entries(let old), .entries(let gone)):
+            guard gone.subtracting(old).isEmpty else { throw .absent(name) }
+            table.sets[name]?.elements = .entries(old.subtracting(gone))
         default: throw .notSupported(name)
         }
     }
@@ -225,6 +254,16 @@ extension Ruleset.Elements {
         case .interfaces: .interfaces([])
         case .jumps: .jumps([:])
         default: nil
+        }
+    }
+}
+
+extension PackedElements.List {
+    /// The elements of both, one behind the other.
+    fileprivate init(of parts: [PackedElements]) {
+        self.init()
+        for part in parts {
+            part.forEach { append(element: Array($0.key) + Array($0.lastKey) + Array($0.data)) }
         }
     }
 }
