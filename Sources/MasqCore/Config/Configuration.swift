@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var gateway = Gateway()
     /// `[forward]`.
     public var forward = Forward()
+    /// `[mss]`.
+    public var mss = Mss()
     /// `[conntrack]`.
     public var conntrack = Conntrack()
     /// `[reconcile]`.
@@ -77,6 +79,30 @@ public struct Configuration: Equatable, Sendable {
         case report
         /// Nothing: do not look at them.
         case off
+    }
+
+    /// `[mss]`: the largest TCP segment that connections through an uplink agree on.
+    public struct Mss: Equatable, Sendable {
+        /// `clamp`.
+        public var clamp = Clamp.pathMTU
+        /// The line of `clamp`, where the file sets it.
+        public var clampLine: Int?
+
+        /// Makes the section with its defaults.
+        public init() {}
+
+        /// What the maximum segment size option (RFC 9293, 3.7.1) of a SYN is lowered to; it is never raised.
+        public enum Clamp: Equatable, Sendable {
+            /// `"pmtu"`: what fits the narrower one of the routes to both ends.
+            case pathMTU
+            /// A number of bytes, ``range``, the same for IPv4 and IPv6.
+            case fixed(UInt16)
+            /// `"off"`: nothing is changed.
+            case off
+
+            /// From IPv4's default (RFC 9293, 3.7.1) to what the largest IPv4 packet holds behind both headers.
+            public static let range: ClosedRange<UInt16> = 536...65495
+        }
     }
 
     /// `[conntrack]`: connections that the kernel translates wrongly for ever.

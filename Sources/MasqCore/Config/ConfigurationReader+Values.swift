@@ -55,6 +55,34 @@ extension ConfigurationReader {
         return nil
     }
 
+    /// What `[mss] clamp` may be: a word, or a number of bytes.
+    mutating func clamp(_ entry: TomlEntry) -> Configuration.Mss.Clamp? {
+        let range = Configuration.Mss.Clamp.range
+        let expected = "\"pmtu\", \"off\" or a number from \(range.lowerBound) to \(range.upperBound)"
+        switch entry.value.kind {
+        case .string where entry.value.string == "pmtu": return .pathMTU
+        case .string where entry.value.string == "off": return .off
+        case .integer:
+            if let bytes = entry.value.integer.flatMap({ UInt16(exactly: $0) }), range.contains(bytes) {
+                return .fixed(bytes)
+            }
+            let number = entry.value.integer ?? 0
+            diagnostics.add(
+                .error, at: place(entry.value.position),
+                "\(entry.key.quoted): expected \(expected), not \(number)")
+        case .string:
+            let word = entry.value.string ?? ""
+            let isNumber = !word.isEmpty && word.utf8.allSatisfy { $0.decimalDigit != nil }
+            let hint = isNumber ? ", a number has no quotes" : ""
+            diagnostics.add(
+                .error, at: place(entry.value.position),
+                "\(entry.key.quoted): expected \(expected), not \(word.quoted)\(hint)")
+        default:
+            reportWrongType(entry.value, of: entry.key, expected: expected)
+        }
+        return nil
+    }
+
     /// A string or an array of strings, with whatever else is in it reported.
     mutating func strings(_ entry: TomlEntry) -> StringList? {
         guard entry.value.kind == .string || entry.value.kind == .array else {

@@ -61,6 +61,8 @@ struct ConfigurationReader {
                 for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
             case "forward":
                 for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
+            case "mss":
+                for table in singleTable(entry) { readMss(table, into: &configuration.mss) }
             case "conntrack":
                 for table in singleTable(entry) { readConntrack(table, into: &configuration.conntrack) }
             case "reconcile":
@@ -108,6 +110,17 @@ struct ConfigurationReader {
                 forward.unsolicitedLine = entry.position.line
             case "foreign_drop": forward.foreignDrop = choice(entry) ?? forward.foreignDrop
             default: reportUnknown(entry, in: .forward)
+            }
+        }
+    }
+
+    private mutating func readMss(_ table: TomlValue, into mss: inout Configuration.Mss) {
+        for entry in table.entries {
+            switch entry.key {
+            case "clamp":
+                mss.clamp = clamp(entry) ?? mss.clamp
+                mss.clampLine = entry.position.line
+            default: reportUnknown(entry, in: .mss)
             }
         }
     }
@@ -195,13 +208,14 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, forward, conntrack, reconcile
+        case gateway, masquerade, forward, mss, conntrack, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .forward: ["policy", "unsolicited", "foreign_drop"]
+            case .mss: ["clamp"]
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]
             }

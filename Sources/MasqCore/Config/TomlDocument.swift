@@ -78,6 +78,9 @@ struct TomlValue {
     /// The content of a boolean.
     var boolean: Bool? { kind == .boolean ? borrowed.integer != 0 : nil }
 
+    /// The content of an integer.
+    var integer: Int64? { kind == .integer ? borrowed.integer : nil }
+
     /// The content of a string; prefer ``withBytes(_:)`` where there may be many.
     var string: String? { kind == .string ? String(borrowed.string) : nil }
 

@@ -34,6 +34,11 @@ public struct Rule: Equatable, Sendable {
         case transport(TransportProtocol)
         /// The connection's source is translated, in either direction of it: `ct status snat`.
         case sourceTranslated
+        /// The same, of a connection that is under way: `ct status & (snat | assured) == (snat | assured)`.
+        ///
+        /// A TCP connection is assured once its handshake is over, UDP once it went on in both directions for two
+        /// seconds (`IPS_ASSURED` in linux/netfilter/nf_conntrack_common.h).
+        case sourceTranslatedAssured
         /// The connection's destination is translated: `ct status dnat`.
         case destinationTranslated
         /// A connection's first packet, before it left the machine: `ct status & confirmed == 0`.
@@ -44,6 +49,8 @@ public struct Rule: Equatable, Sendable {
         case replyDirection
         /// Any of the states: `ct state established,related`.
         case state(ConnectionState)
+        /// A TCP segment that begins a connection, or answers one that does: `tcp flags syn`.
+        case synchronizes
         /// The packet will be encrypted by an IPsec policy: `rt ipsec exists`.
         case leavesThroughIPsec
         /// The packet came out of an IPsec tunnel: `meta ipsec exists`.
@@ -62,10 +69,20 @@ public struct Rule: Equatable, Sendable {
         case jump(String)
         /// Raises an alarm, and goes on: `quota name alarm`.
         case raise(String)
+        /// Lowers the largest segment size that a SYN announces, and goes on: `tcp option maxseg size set rt mtu`.
+        case clampSegmentSize(SegmentSize)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Translates the source to the address of the interface that the packet leaves by.
         case masquerade(NATOptions)
+    }
+
+    /// What the maximum segment size option is lowered to; the kernel never raises it (`nft_exthdr_tcp_set_eval`).
+    public enum SegmentSize: Equatable, Sendable {
+        /// What fits the narrower one of the routes to both ends (`get_tcpmss` in net/netfilter/nft_rt.c).
+        case pathMTU
+        /// This many bytes.
+        case fixed(UInt16)
     }
 
     /// Which of a packet's two interfaces.

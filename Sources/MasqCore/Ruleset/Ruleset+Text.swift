@@ -159,11 +159,13 @@ extension Rule.Match {
             "\(family == .ipv4 ? "ip" : "ip6") \(side == .source ? "saddr" : "daddr") @\(set)"
         case .transport(let transport): "meta l4proto \(transport.text)"
         case .sourceTranslated: "ct status snat"
+        case .sourceTranslatedAssured: "ct status & (assured | snat) == (assured | snat)"
         case .destinationTranslated: "ct status dnat"
         case .unconfirmed: "ct status & confirmed == 0"
         case .confirmed: "ct status confirmed"
         case .replyDirection: "ct direction reply"
         case .state(let states): "ct state \(states.text)"
+        case .synchronizes: "tcp flags syn"
         case .leavesThroughIPsec: "rt ipsec exists"
         case .cameThroughIPsec: "meta ipsec exists"
         case .sourceForeignToOutInterface: "fib saddr . oif type != local"
@@ -178,6 +180,8 @@ extension Rule.Action {
         case .drop: "drop"
         case .jump(let chain): "jump \(chain)"
         case .raise(let alarm): "quota name \(alarm)"
+        case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
+        case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
         case .masquerade(let options): options.masquerade
         }

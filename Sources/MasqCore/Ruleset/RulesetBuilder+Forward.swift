@@ -3,13 +3,11 @@
 extension RulesetBuilder {
     /// The how-to's second half, and nobody else's traffic: with `policy accept` what is not masqueraded passes.
     ///
-    /// Every packet of a translated connection, in either direction, is decided by the first rule. What comes
+    /// Every packet of a translated connection under way, in either direction, is decided by the first rule. What comes
     /// behind it costs an established connection nothing, however many blocks and networks there are.
     var forwardChain: Ruleset.Chain {
         let forward = configuration.forward
-        var rules = [
-            Rule([.sourceTranslated], .accept, comment: comment("translated connections, both directions"))
-        ]
+        var rules = connectionRules
         rules += dispatch(.output, to: .outward, "toward an uplink")
         // Behind `outward`: an established connection that goes untranslated toward an uplink is a leak.
         rules.append(

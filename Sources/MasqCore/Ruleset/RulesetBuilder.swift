@@ -34,7 +34,11 @@ struct RulesetBuilder {
             ruleset.sets.append(jumps(Page.outward))
             ruleset.sets.append(jumps(Page.translate))
         }
-        ruleset.chains = [guardChain] + uplinks.map(outwardChain)
+        if let segmentSizeChain {
+            if let uplinkNames { ruleset.sets.append(uplinkNames) }
+            ruleset.chains.append(segmentSizeChain)
+        }
+        ruleset.chains += [guardChain] + uplinks.map(outwardChain)
         if dropsUnsolicited || configuration.forward.policy == .drop {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
             if dropsUnsolicited {

@@ -21,6 +21,42 @@ struct RuleObject: ~Copyable {
         guard let header = message.bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self),
             nftnl_rule_nlmsg_parse(header, rule) == 0
         else { return nil }
+        dropAnsweredFlags()
+    }
+
+    /// Takes away the one attribute that the kernel answers and does not take: the flags, 0, of an `exthdr` that writes
+    /// (`nft_exthdr_tcp_set_init` and `nft_exthdr_dump_common` in net/netfilter/nft_exthdr.c).
+    ///
+    /// libnftnl can't unset an expression's attribute, nor put one in the middle of a rule: so all are added again.
+    private borrowing func dropAnsweredFlags() {
+        var expressions: [OpaquePointer] = []
+        guard let iterator = nftnl_expr_iter_create(rule) else { fatalError("libnftnl is out of memory") }
+        while let expression = nftnl_expr_iter_next(iterator) { expressions.append(expression) }
+        nftnl_expr_iter_destroy(iterator)
+        guard expressions.contains(where: Self.writesOption) else { return }
+        for expression in expressions {
+            nftnl_rule_del_expr(expression)
+            guard Self.writesOption(expression) else {
+                nftnl_rule_add_expr(rule, expression)
+                continue
+            }
+            add("exthdr") { copy in
+                for attribute in [
+                    NFTNL_EXPR_EXTHDR_SREG, NFTNL_EXPR_EXTHDR_OFFSET, NFTNL_EXPR_EXTHDR_LEN,
+                    NFTNL_EXPR_EXTHDR_OP,
+                ] {
+                    copy.set(attribute, nftnl_expr_get_u32(expression, UInt16(attribute)))
+                }
+                copy.set8(
+                    NFTNL_EXPR_EXTHDR_TYPE, nftnl_expr_get_u8(expression, UInt16(NFTNL_EXPR_EXTHDR_TYPE)))
+            }
+            nftnl_expr_free(expression)
+        }
+    }
+
+    private static func writesOption(_ expression: OpaquePointer) -> Bool {
+        nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_NAME)).map { String(cString: $0) } == "exthdr"
+            && nftnl_expr_is_set(expression, UInt16(NFTNL_EXPR_EXTHDR_SREG))
     }
 
     /// The name of the chain that a rule of the kernel's is in.

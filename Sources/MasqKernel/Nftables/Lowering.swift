@@ -116,6 +116,9 @@ extension Rule.Match {
         case .sourceTranslated:
             // ct status snat
             rule.testConnection(NFT_CT_STATUS, bits: IPS_SRC_NAT.rawValue, areSet: true)
+        case .sourceTranslatedAssured:
+            // ct status & (assured | snat) == (assured | snat)
+            rule.testConnection(NFT_CT_STATUS, allBits: IPS_SRC_NAT.rawValue | IPS_ASSURED.rawValue)
         case .destinationTranslated:
             // ct status dnat
             rule.testConnection(NFT_CT_STATUS, bits: IPS_DST_NAT.rawValue, areSet: true)
@@ -132,6 +135,18 @@ extension Rule.Match {
         case .state(let states):
             // ct state established,related
             rule.testConnection(NFT_CT_STATE, bits: states.rawValue, areSet: true)
+        case .synchronizes:
+            // tcp flags syn: the flags are byte 13 of struct tcphdr, SYN is the second lowest bit
+            rule.loadMeta(NFT_META_L4PROTO)
+            rule.compare([Rule.TransportProtocol.tcp.rawValue])
+            rule.add("payload") {
+                $0.set(NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1.rawValue)
+                $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER.rawValue)
+                $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, 13)
+                $0.set(NFTNL_EXPR_PAYLOAD_LEN, 1)
+            }
+            rule.mask([0x02])
+            rule.compare([0], NFT_CMP_NEQ)
         case .leavesThroughIPsec:
             // rt ipsec exists
             rule.add("rt") {
@@ -164,6 +179,7 @@ extension Rule.Action {
         case .raise(let alarm):
             // quota name "leak_alarm"
             rule.refer(to: alarm, type: NFT_OBJECT_QUOTA)
+        case .clampSegmentSize(let size): size.lower(into: rule)
         case .dispatch(let direction, let map):
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
@@ -249,16 +265,28 @@ extension RuleObject {
     /// Any of the bits is set in a property of the connection, or none is.
     borrowing func testConnection(_ key: nft_ct_keys, bits: UInt32, areSet: Bool) {
         loadConnection(key)
+        mask(bytes(of: bits))
+        compare(bytes(of: UInt32(0)), areSet ? NFT_CMP_NEQ : NFT_CMP_EQ)
+    }
+
+    /// All of the bits are set in a property of the connection.
+    borrowing func testConnection(_ key: nft_ct_keys, allBits bits: UInt32) {
+        loadConnection(key)
+        mask(bytes(of: bits))
+        compare(bytes(of: bits))
+    }
+
+    /// Keeps these bits of the register, and clears the others.
+    borrowing func mask(_ bits: [UInt8]) {
         add("bitwise") {
             $0.set(NFTNL_EXPR_BITWISE_SREG, NFT_REG_1.rawValue)
             $0.set(NFTNL_EXPR_BITWISE_DREG, NFT_REG_1.rawValue)
-            $0.set(NFTNL_EXPR_BITWISE_LEN, 4)
+            $0.set(NFTNL_EXPR_BITWISE_LEN, bits.count)
             // NFT_BITWISE_BOOL, which newer headers call NFT_BITWISE_MASK_XOR
             $0.set(NFTNL_EXPR_BITWISE_OP, 0)
-            $0.set(NFTNL_EXPR_BITWISE_MASK, bytes: bytes(of: bits))
-            $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: bytes(of: UInt32(0)))
+            $0.set(NFTNL_EXPR_BITWISE_MASK, bytes: bits)
+            $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: [UInt8](repeating: 0, count: bits.count))
         }
-        compare(bytes(of: UInt32(0)), areSet ? NFT_CMP_NEQ : NFT_CMP_EQ)
     }
 
     borrowing func lookUp(_ set: String, into register: nft_registers? = nil) {

@@ -62,6 +62,8 @@ import Testing
         #expect(configuration.forward.unsolicitedLine != nil)
         configuration.forward.policyLine = nil
         configuration.forward.unsolicitedLine = nil
+        #expect(configuration.mss.clampLine != nil)
+        configuration.mss.clampLine = nil
         configuration.outbound[0].line = 0
         let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])

@@ -14,6 +14,7 @@ extension Configuration {
         configuration.gateway.ipForward =
             ForwardingMode.allCases.randomElement(using: &generator) ?? .manage
         configuration.conntrack.repair = Bool.random(using: &generator)
+        configuration.mss.clamp = [.pathMTU, .fixed(1452), .off].randomElement(using: &generator) ?? .off
         configuration.forward.policy = Policy.allCases.randomElement(using: &generator) ?? .accept
         configuration.forward.unsolicited = Policy.allCases.randomElement(using: &generator) ?? .drop
         if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }

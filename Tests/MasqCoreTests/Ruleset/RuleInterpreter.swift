@@ -12,6 +12,8 @@ struct SimulatedPacket {
     /// What connection tracking says; nothing of an INVALID or untracked packet's connection.
     var connection: Connection?
     var state: Rule.ConnectionState = []
+    /// The packet is a SYN, or a SYN and ACK, if it is TCP.
+    var synchronizes = false
     var isEncrypted = false
     var wasEncrypted = false
     var isSourceLocalToOutput = false
@@ -21,6 +23,7 @@ struct SimulatedPacket {
         var isDestinationTranslated = false
         var isConfirmed = false
         var isReply = false
+        var isAssured = false
     }
 
     /// The first packet of a connection.
@@ -43,6 +46,8 @@ struct SimulatedOutcome: Equatable {
     /// How many rules the packet passed, the deciding one included.
     var ruleCount: Int
     var raised: [String] = []
+    /// What the largest segment size was lowered to.
+    var clamped: Rule.SegmentSize?
 }
 
 extension Ruleset {
@@ -66,6 +71,9 @@ extension Ruleset {
             case .masquerade(let options): outcome.verdict = .masquerade(options)
             case .raise(let alarm):
                 outcome.raised.append(alarm)
+                continue
+            case .clampSegmentSize(let size):
+                outcome.clamped = size
                 continue
             case .jump(let chain):
                 if run(packet, chain, &outcome) { return true }
@@ -96,11 +104,14 @@ extension Ruleset {
                 && ranges.ranges.contains { $0.first <= address.value && address.value <= $0.last }
         case .transport(let transport): return packet.transport == transport
         case .sourceTranslated: return packet.connection?.isSourceTranslated == true
+        case .sourceTranslatedAssured:
+            return packet.connection?.isSourceTranslated == true && packet.connection?.isAssured == true
         case .destinationTranslated: return packet.connection?.isDestinationTranslated == true
         case .unconfirmed: return packet.connection?.isConfirmed == false
         case .confirmed: return packet.connection?.isConfirmed == true
         case .replyDirection: return packet.connection?.isReply == true
         case .state(let states): return !packet.state.isDisjoint(with: states)
+        case .synchronizes: return packet.transport == .tcp && packet.synchronizes
         case .leavesThroughIPsec: return packet.isEncrypted
         case .cameThroughIPsec: return packet.wasEncrypted
         case .sourceForeignToOutInterface: return !packet.isSourceLocalToOutput

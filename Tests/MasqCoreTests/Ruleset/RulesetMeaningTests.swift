@@ -152,13 +152,39 @@ import Testing
         #expect(Ruleset.desired(configuration).outcome(of: packet, in: "forward")?.verdict == .accept)
     }
 
-    @Test("A packet of a translated connection passes one rule, whatever the configuration")
+    @Test("SYNs and their answers through an uplink are clamped, translated already or not; nothing else is")
+    func segmentSize() {
+        forEachPacket { message, configuration, ruleset, packet in
+            let patterns = configuration.outbound.flatMap(\.outInterfaces)
+            let passesUplink = patterns.contains {
+                $0.matches(packet.input ?? "") || $0.matches(packet.output ?? "")
+            }
+            let size: Rule.SegmentSize? =
+                switch configuration.mss.clamp {
+                case .pathMTU: .pathMTU
+                case .fixed(let size): .fixed(size)
+                case .off: nil
+                }
+            for isTranslated in [false, true] {
+                var packet = packet
+                packet.connection?.isSourceTranslated = isTranslated
+                packet.connection?.isConfirmed = isTranslated
+                #expect(ruleset.outcome(of: packet, in: "forward")?.clamped == nil, "\(message)")
+                packet.synchronizes = true
+                let isClamped = passesUplink && packet.transport == .tcp
+                let outcome = ruleset.outcome(of: packet, in: "forward")
+                #expect(outcome?.clamped == (isClamped ? size : nil), "\(message)")
+            }
+        }
+    }
+
+    @Test("A packet of a translated connection under way passes one rule, whatever the configuration")
     func cost() {
         forEachPacket { message, _, ruleset, packet in
             var packet = packet
             packet.state = .established
             packet.connection = .init(
-                isSourceTranslated: true, isConfirmed: true, isReply: packet.input == "eth0")
+                isSourceTranslated: true, isConfirmed: true, isReply: packet.input == "eth0", isAssured: true)
             let expected = SimulatedOutcome(verdict: .accept, counter: nil, ruleCount: 1)
             #expect(ruleset.outcome(of: packet, in: "forward") == expected, "\(message)")
         }

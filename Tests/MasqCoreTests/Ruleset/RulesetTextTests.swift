@@ -115,6 +115,18 @@ import Testing
                 "ct status snat ct direction reply accept"
             ),
             (Rule([.destinationTranslated], .accept, comment: ""), "ct status dnat accept"),
+            (
+                Rule([.sourceTranslatedAssured], .accept, comment: ""),
+                "ct status & (assured | snat) == (assured | snat) accept"
+            ),
+            (
+                Rule([.synchronizes], .clampSegmentSize(.pathMTU), comment: ""),
+                "tcp flags syn tcp option maxseg size set rt mtu"
+            ),
+            (
+                Rule([], .clampSegmentSize(.fixed(1412)), comment: ""),
+                "tcp option maxseg size set 1412"
+            ),
             (Rule([.unconfirmed], .accept, comment: ""), "ct status & confirmed == 0 accept"),
             (Rule([.confirmed], .raise("bell"), comment: ""), "ct status confirmed quota name bell"),
             (
