@@ -11,6 +11,7 @@ struct OutboundDraft {
     var source: NetworkList?
     var exclude: NetworkList?
     var options = NATOptions()
+    var routing = Routing()
 
     init(_ kind: OutboundBlock.Kind, at place: Place) {
         self.kind = kind
@@ -23,6 +24,7 @@ struct OutboundDraft {
         let translation: OutboundBlock.Translation =
             switch kind {
             case .masquerade: .masquerade(options)
+            case .routed: .routed(routing)
             }
         var block = OutboundBlock(
             line: place.position?.line ?? 0, outInterfaces: outInterfaces, source: source.merged,
@@ -53,6 +55,18 @@ extension ConfigurationReader {
             case "exclude":
                 draft.exclude = reader.strings(entry).flatMap { reader.networks($0, emptyHint: nil) }
             default: return reader.readOption(entry, into: &draft.options)
+            }
+            return true
+        }
+    }
+
+    /// Reads one `[[routed]]`.
+    mutating func routedBlock(_ table: TomlValue) -> OutboundDraft {
+        outboundBlock(.routed, table) { reader, entry, draft in
+            switch entry.key {
+            case "unsolicited": draft.routing.unsolicited = reader.choice(entry)
+            case "echo_request": draft.routing.echoRequest = reader.choice(entry) ?? .accept
+            default: return false
             }
             return true
         }
@@ -188,9 +202,15 @@ extension OutboundBlock.Kind {
     var section: ConfigurationReader.Section {
         switch self {
         case .masquerade: .masquerade
+        case .routed: .routed
         }
     }
 
     /// `[[masquerade]]`.
     var header: String { section.header }
+
+    /// All of them, for people: `[[masquerade]] or [[routed]]`.
+    static var choices: String {
+        Suggestion.enumeration(allCases.map(\.header))
+    }
 }

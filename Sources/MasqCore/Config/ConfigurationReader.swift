@@ -70,6 +70,9 @@ struct ConfigurationReader {
             case "masquerade":
                 hasOutbound = true
                 blocks += repeatedTables(entry).map { masqueradeBlock($0) }
+            case "routed":
+                hasOutbound = true
+                blocks += repeatedTables(entry).map { routedBlock($0) }
             default:
                 // A misspelt one is not absent as well.
                 let meant = reportUnknown(entry)
@@ -81,7 +84,7 @@ struct ConfigurationReader {
         if !hasOutbound {
             diagnostics.add(
                 .error, at: place(.init(line: 1, column: 1)),
-                "no [[masquerade]]: at least one must say out_interface and source")
+                "no \(OutboundBlock.Kind.choices): at least one must say out_interface and source")
         }
         // A file may mix the kinds, and its order decides among them.
         blocks.sort { $0.place.precedes($1.place) }
@@ -208,7 +211,7 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, forward, mss, conntrack, reconcile
+        case gateway, masquerade, forward, mss, conntrack, reconcile, routed
 
         var keys: [String] {
             switch self {
@@ -218,10 +221,17 @@ struct ConfigurationReader {
             case .mss: ["clamp"]
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]
+            case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
             }
         }
 
-        var header: String { self == .masquerade ? "[[masquerade]]" : "[\(rawValue)]" }
+        /// `[forward]`, and for one that there may be several of `[[masquerade]]`.
+        var header: String {
+            switch self {
+            case .masquerade, .routed: "[[\(rawValue)]]"
+            case .gateway, .forward, .mss, .conntrack, .reconcile: "[\(rawValue)]"
+            }
+        }
     }
 }
 

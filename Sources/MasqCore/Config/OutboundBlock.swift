@@ -28,17 +28,25 @@ public struct OutboundBlock: Equatable, Sendable {
     public enum Translation: Equatable, Sendable {
         /// `[[masquerade]]`: the address of the interface that the packet leaves by.
         case masquerade(NATOptions)
+        /// `[[routed]]`: the source's own.
+        case routed(Routing)
+
+        /// Whether the far side must never see a source's own address.
+        public var hidesSource: Bool {
+            if case .routed = self { false } else { true }
+        }
     }
 
     /// The kinds of blocks: the raw value is the table's name in the file, and begins the names in the kernel.
     public enum Kind: String, CaseIterable, Sendable {
-        case masquerade
+        case masquerade, routed
     }
 
     /// What the block is called in the file.
     public var kind: Kind {
         switch translation {
         case .masquerade: .masquerade
+        case .routed: .routed
         }
     }
 
@@ -46,6 +54,17 @@ public struct OutboundBlock: Equatable, Sendable {
     public var families: [AddressFamily] {
         AddressFamily.allCases.filter { family in source.contains { $0.family == family } }
     }
+}
+
+/// What may come from an uplink to a network that is not translated.
+public struct Routing: Equatable, Sendable {
+    /// `unsolicited`: new connections; absent: as `[forward] unsolicited` says.
+    public var unsolicited: Configuration.Policy?
+    /// `echo_request`: pings over IPv6, although other new connections are dropped (RFC 4890, section 4.3.1).
+    public var echoRequest = Configuration.Policy.accept
+
+    /// Makes it with its defaults.
+    public init() {}
 }
 
 /// How the kernel chooses an address and a port for a connection that it translates the source of.

@@ -21,9 +21,13 @@ enum Suggestion {
 
     /// `"a", "b" or "c"`.
     static func list(_ words: [String], _ conjunction: String = "or") -> String {
-        let quoted = words.map(\.quoted)
-        guard let last = quoted.last, quoted.count > 1 else { return quoted.joined() }
-        return quoted.dropLast().joined(separator: ", ") + " \(conjunction) " + last
+        enumeration(words.map(\.quoted), conjunction)
+    }
+
+    /// `a, b or c`.
+    static func enumeration(_ words: [String], _ conjunction: String = "or") -> String {
+        guard let last = words.last, words.count > 1 else { return words.joined() }
+        return words.dropLast().joined(separator: ", ") + " \(conjunction) " + last
     }
 
     private static func normalized(_ word: String) -> [UInt8] {

@@ -34,8 +34,9 @@ public struct ForeignAudit: Equatable, Sendable {
                 for uplink in block.outInterfaces {
                     let outside = ForeignPacket.Link(uplink, index: links.index(of: uplink))
                     for link in Self.insideLinks(of: block, inside, links) {
-                        let packet = ForeignPacket(
+                        var packet = ForeignPacket(
                             family: family, inside: inside, insideLink: link, uplink: outside)
+                        packet.isTranslated = block.translation.hidesSource
                         paths.append(Path(sources: sources, packet: packet))
                     }
                 }
@@ -102,10 +103,13 @@ public struct ForeignAudit: Equatable, Sendable {
             advice: advice.commands, unlisted: advice.unlisted)
     }
 
-    /// What one nat chain translates before masqd's own, whose priority is 105.
+    /// What one nat chain translates before masqd's own, whose priority is 105; or, of what masqd lets pass as it is,
+    /// before or behind it.
     private func translation(in hook: ForeignRuleset.Hook) -> ForeignFinding? {
-        guard hook.priority <= BaseChain.postrouting.priority else { return nil }
         for path in paths where hook.family.sees(path.packet.family) {
+            guard !path.packet.isTranslated || hook.priority <= BaseChain.postrouting.priority else {
+                continue
+            }
             let verdict = hook.verdict(on: path.packet)
             guard verdict.outcomes.contains(.translate), let place = verdict.place else { continue }
             let isCertain = verdict.outcomes == .translate
@@ -114,8 +118,8 @@ public struct ForeignAudit: Equatable, Sendable {
                 kind: isCertain ? .translates : .mayTranslate, owner: owner, baseChain: hook.title,
                 claim: """
                     \(hook.title) (\(owner)) \(isCertain ? "translates" : "may translate") what \
-                    \(Self.summary(path.sources)) sends out of \(path.uplink) before masqd does: \
-                    \(hook.reason(place))
+                    \(Self.summary(path.sources)) sends out of \(path.uplink)\
+                    \(path.packet.isTranslated ? " before masqd does" : ", which is routed"): \(hook.reason(place))
                     """,
                 advice: isCertain ? ForeignAdvice.removal(of: place, in: hook, of: owner) : [])
         }

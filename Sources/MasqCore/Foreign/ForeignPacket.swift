@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// A TCP packet of the masqueraded traffic, as far as it is known what it looks like.
+/// A TCP packet of the traffic that leaves by an uplink, as far as it is known what it looks like.
 ///
 /// TCP, since it is what fails: under ufw a ping passes and a connection does not.
 public struct ForeignPacket: Equatable, Sendable {
@@ -20,12 +20,14 @@ public struct ForeignPacket: Equatable, Sendable {
 
     /// The address family.
     public var family: AddressFamily
-    /// The masqueraded networks: where it comes from, or where an answer goes to.
+    /// The block's networks: where it comes from, or where an answer goes to.
     public var inside: AddressRanges
     /// The link that the inside is behind; absent where that is not known.
     public var insideLink: Link?
     /// The uplink.
     public var uplink: Link
+    /// Whether masqd translates its source, and so the answer is one of a translated connection.
+    public var isTranslated = true
     /// An answer, on its way from the uplink to the inside.
     public var isReply = false
 
@@ -93,8 +95,9 @@ public struct ForeignPacket: Equatable, Sendable {
         let sourceTranslated: UInt32 = 16
         let destinationTranslated: UInt32 = 32
         guard isReply else { return false }
-        if flags & (seenReply | confirmed | sourceTranslated) != 0 { return true }
-        return flags & ~(expected | destinationTranslated) == 0 ? false : nil
+        if flags & (seenReply | confirmed | (isTranslated ? sourceTranslated : 0)) != 0 { return true }
+        let unset = expected | destinationTranslated | sourceTranslated
+        return flags & ~unset == 0 ? false : nil
     }
 }
 

@@ -2,9 +2,10 @@
 
 /// Says which connections are translated wrongly, and will be for ever unless their conntrack entry goes.
 ///
-/// One invariant: a connection from a masqueraded source whose route leads out of an uplink is translated to an address
-/// of that uplink. It breaks when a connection began without a rule, or through a link that is not masqueraded; when
-/// the address of a link with a peer is replaced; when a link was up before it had an address.
+/// One invariant: a connection whose route leads out of an uplink has the address that the first block with this source
+/// and this uplink gives it. For `[[masquerade]]` that is an address of the uplink; for `[[routed]]` the source's own.
+/// It breaks when a connection began without a rule, or through a link that is not an uplink; when the address of a
+/// link with a peer is replaced; when a link was up before it had an address; when the file says something else now.
 public struct FlowJudge: Sendable {
     private let blocks: [Block]
     /// Every address of the machine.
@@ -12,30 +13,47 @@ public struct FlowJudge: Sendable {
 
     /// A block and the links that are its uplinks now.
     private struct Block: Sendable {
+        let translation: OutboundBlock.Translation
         let source: [AddressRanges]
         let exclude: [AddressRanges]
-        /// The addresses that its connections may have.
+        /// The addresses of its uplinks.
         let uplinkAddresses: Set<IPAddress>
         /// The indexes of the uplinks that are up, with the families that they have an address of.
-        let usable: [Int32: Set<AddressFamily>]
+        let uplinks: [Int32: Set<AddressFamily>]
 
         init(_ block: OutboundBlock, _ links: Links) {
+            translation = block.translation
             source = AddressFamily.allCases.map { AddressRanges(family: $0, networks: block.source) }
             exclude = AddressFamily.allCases.map { AddressRanges(family: $0, networks: block.exclude) }
             let uplinks = links.byIndex.values.filter { link in
                 block.outInterfaces.contains { $0.matches(link.name) }
             }
             uplinkAddresses = Set(uplinks.flatMap(\.addresses))
-            var usable: [Int32: Set<AddressFamily>] = [:]
+            var families: [Int32: Set<AddressFamily>] = [:]
             for link in uplinks where link.isUp {
-                usable[link.index] = Set(link.addresses.filter { !$0.isLinkLocal }.map(\.family))
+                families[link.index] = Set(link.addresses.filter { !$0.isLinkLocal }.map(\.family))
             }
-            self.usable = usable
+            self.uplinks = families
         }
 
-        func applies(to flow: Flow) -> Bool {
-            source.contains { $0.contains(flow.source) }
-                && !exclude.contains { $0.contains(flow.destination) }
+        func means(_ source: IPAddress) -> Bool { self.source.contains { $0.contains(source) } }
+
+        func excludes(_ flow: Flow) -> Bool { exclude.contains { $0.contains(flow.destination) } }
+
+        /// Whether a flow has an address that this block may have given it, by whatever of its uplinks.
+        func allows(_ flow: Flow) -> Bool {
+            switch translation {
+            case .masquerade: uplinkAddresses.contains(flow.translatedSource)
+            case .routed: flow.translatedSource == flow.source
+            }
+        }
+
+        /// Whether a flow that is begun anew would get the right address.
+        func canTranslate(_ flow: Flow, leavingBy link: Int32) -> Bool {
+            switch translation {
+            case .masquerade: uplinks[link]?.contains(flow.source.family) == true
+            case .routed: true
+            }
         }
     }
 
@@ -48,26 +66,29 @@ public struct FlowJudge: Sendable {
     /// Whether the flow's route has to be asked for: cheap, and false for nearly all.
     public func isSuspicious(_ flow: Flow) -> Bool {
         guard !localAddresses.contains(flow.destination) else { return false }
-        var isOurs = false
-        for block in blocks where block.applies(to: flow) {
-            if block.uplinkAddresses.contains(flow.translatedSource) { return false }
-            isOurs = true
+        var isSuspicious = false
+        for block in blocks where block.means(flow.source) && !block.excludes(flow) {
+            let isAllowed = block.allows(flow)
+            // A masqueraded flow whose route moves to another uplink is mended by the kernel.
+            if isAllowed, case .masquerade = block.translation { return false }
+            if !isAllowed { isSuspicious = true }
         }
-        return isOurs && !isForeignOnPurpose(flow)
+        return isSuspicious && !isForeignOnPurpose(flow)
     }
 
     /// Whether a suspicious flow is wrong, now that the link is known that its next packet leaves by.
     public func isWrong(_ flow: Flow, leavingBy link: Int32) -> Bool {
-        blocks.contains { block in
-            block.applies(to: flow) && block.usable[link]?.contains(flow.source.family) == true
+        guard let block = blocks.first(where: { $0.uplinks[link] != nil && $0.means(flow.source) }) else {
+            return false
         }
+        return !block.excludes(flow) && !block.allows(flow) && block.canTranslate(flow, leavingBy: link)
     }
 
-    /// Translated to another address of the machine's, which is none of a masqueraded network.
+    /// Translated to another address of the machine's, which is none of a network that must not be seen.
     ///
     /// masquerade itself picks an inside address when the uplink has none yet; an administrator picks a public one.
     private func isForeignOnPurpose(_ flow: Flow) -> Bool {
         flow.translatedSource != flow.source && localAddresses.contains(flow.translatedSource)
-            && !blocks.contains { $0.source.contains { $0.contains(flow.translatedSource) } }
+            && !blocks.contains { $0.translation.hidesSource && $0.means(flow.translatedSource) }
     }
 }

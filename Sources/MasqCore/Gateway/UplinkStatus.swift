@@ -8,7 +8,7 @@ public enum UplinkState: Equatable, Sendable {
     case down
     /// It is up, and has no address to masquerade to.
     case withoutAddress
-    /// It is up with these addresses.
+    /// It is up with these addresses; none where none is needed.
     case up([IPAddress])
 }
 
@@ -25,10 +25,10 @@ public struct UplinkStatus: Equatable, Sendable {
         public let index: Int32?
         /// How it is.
         public let state: UplinkState
-        /// The networks that are masqueraded behind it, for people: `192.168.0.0/16 and 3 more`.
+        /// What happens to whose traffic, for people: `masquerading 192.168.0.0/16 and 3 more`.
         ///
-        /// Where it is up, only those of a family that it has an address of.
-        public let sources: String
+        /// Where it is up, masqueraded networks are only those of a family that it has an address of.
+        public let traffic: String
     }
 
     /// Nothing is known yet.
@@ -47,12 +47,8 @@ public struct UplinkStatus: Equatable, Sendable {
             }
             let link = links.named(name)
             let state = Self.state(of: link, blocks)
-            var networks = blocks.flatMap(\.source)
-            if case .up(let addresses) = state {
-                networks.removeAll { network in !addresses.contains { $0.family == network.family } }
-            }
             return Uplink(
-                name: name, index: link?.index, state: state, sources: Self.summary(of: networks))
+                name: name, index: link?.index, state: state, traffic: Self.traffic(of: blocks, state))
         }
     }
 
@@ -63,7 +59,23 @@ public struct UplinkStatus: Equatable, Sendable {
             !address.isLinkLocal
                 && blocks.contains { $0.source.contains { $0.family == address.family } }
         }
-        return usable.isEmpty ? .withoutAddress : .up(usable)
+        return usable.isEmpty && blocks.contains(where: \.translation.needsAddress)
+            ? .withoutAddress : .up(usable)
+    }
+
+    private static func traffic(of blocks: [OutboundBlock], _ state: UplinkState) -> String {
+        var networks: [OutboundBlock.Kind: [IPNetwork]] = [:]
+        for block in blocks {
+            networks[block.kind, default: []] += block.source.filter { network in
+                guard case .up(let addresses) = state, block.translation.needsAddress else { return true }
+                return addresses.contains { $0.family == network.family }
+            }
+        }
+        let parts = OutboundBlock.Kind.allCases.compactMap { kind -> String? in
+            guard let networks = networks[kind], !networks.isEmpty else { return nil }
+            return "\(kind.verb) \(summary(of: networks))"
+        }
+        return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
     }
 
     private static func summary(of networks: [IPNetwork]) -> String {
@@ -95,6 +107,26 @@ public struct UplinkStatus: Equatable, Sendable {
     }
 }
 
+extension OutboundBlock.Kind {
+    /// What masqd does to the sources.
+    fileprivate var verb: String {
+        switch self {
+        case .masquerade: "masquerading"
+        case .routed: "routing"
+        }
+    }
+}
+
+extension OutboundBlock.Translation {
+    /// Whether it waits for an address of the uplink's.
+    fileprivate var needsAddress: Bool {
+        switch self {
+        case .masquerade: true
+        case .routed: false
+        }
+    }
+}
+
 extension UplinkState {
     fileprivate var isSilentlyReplaced: Bool {
         if case .up = self { false } else { true }
@@ -109,7 +141,9 @@ extension UplinkStatus.Uplink {
         case .down: "\(name) is down"
         case .withoutAddress: "\(name) is up without an address"
         case .up(let addresses):
-            "\(name) is up with \(addresses.map(\.description).joined(separator: ", "))"
+            addresses.isEmpty
+                ? "\(name) is up"
+                : "\(name) is up with \(addresses.map(\.description).joined(separator: ", "))"
         }
     }
 
@@ -127,11 +161,11 @@ extension UplinkStatus.Uplink {
             if Set(before).isSubset(of: addresses) {
                 let more = addresses.filter { !before.contains($0) }.map(\.description).joined(
                     separator: ", ")
-                return "\(name) has the address \(more) too: masquerading \(sources)"
+                return "\(name) has the address \(more) too: \(traffic)"
             }
             let was = before.map(\.description).joined(separator: ", ")
-            return "\(name) has another address, \(list) (it was \(was)): masquerading \(sources)"
-        case (_, .up): return "\(claim)\(rename): masquerading \(sources)"
+            return "\(name) has another address, \(list) (it was \(was)): \(traffic)"
+        case (_, .up): return "\(claim)\(rename): \(traffic)"
         case (nil, .absent): return "\(name) is not there yet: the rules are, and wait for it"
         case (_, .absent): return "\(name) is gone: the rules stay, and wait for it"
         case (.absent?, .down): return "\(name) is there, and not up yet"

@@ -32,6 +32,8 @@ public struct Rule: Equatable, Sendable {
         case address(AddressFamily, AddressSide, set: String)
         /// The transport protocol: `meta l4proto tcp`.
         case transport(TransportProtocol)
+        /// A ping over IPv6: `icmpv6 type echo-request`.
+        case echoRequestOverIPv6
         /// The connection's source is translated, in either direction of it: `ct status snat`.
         case sourceTranslated
         /// The same, of a connection that is under way: `ct status & (snat | assured) == (snat | assured)`.
@@ -55,6 +57,8 @@ public struct Rule: Equatable, Sendable {
         case leavesThroughIPsec
         /// The packet came out of an IPsec tunnel: `meta ipsec exists`.
         case cameThroughIPsec
+        /// The packet came as it is: `meta ipsec missing`.
+        case cameInClear
         /// The source is no address of the interface that it leaves by: `fib saddr . oif type != local`.
         case sourceForeignToOutInterface
     }

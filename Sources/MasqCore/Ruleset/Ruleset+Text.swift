@@ -158,6 +158,7 @@ extension Rule.Match {
         case .address(let family, let side, let set):
             "\(family == .ipv4 ? "ip" : "ip6") \(side == .source ? "saddr" : "daddr") @\(set)"
         case .transport(let transport): "meta l4proto \(transport.text)"
+        case .echoRequestOverIPv6: "icmpv6 type echo-request"
         case .sourceTranslated: "ct status snat"
         case .sourceTranslatedAssured: "ct status & (assured | snat) == (assured | snat)"
         case .destinationTranslated: "ct status dnat"
@@ -168,6 +169,7 @@ extension Rule.Match {
         case .synchronizes: "tcp flags syn"
         case .leavesThroughIPsec: "rt ipsec exists"
         case .cameThroughIPsec: "meta ipsec exists"
+        case .cameInClear: "meta ipsec missing"
         case .sourceForeignToOutInterface: "fib saddr . oif type != local"
         }
     }

@@ -14,7 +14,7 @@ extension RulesetBuilder {
             Rule(
                 [.state([.established, .related])], .accept, comment: comment("what belongs to a connection"))
         )
-        if dropsUnsolicited || forward.policy == .drop {
+        if looksInward {
             rules += dispatch(.input, to: .inward, "from an uplink")
         }
         if forward.policy == .drop {
@@ -26,7 +26,7 @@ extension RulesetBuilder {
         return .init("forward", base: .forward(policy: forward.policy), rules)
     }
 
-    /// What masqueraded sources may send toward this uplink.
+    /// What the blocks' sources may send toward this uplink.
     func outwardChain(_ uplink: Uplink) -> Ruleset.Chain {
         var rules: [Rule] = []
         for block in uplink.blocks.map({ blocks[$0] }) {
@@ -44,7 +44,8 @@ extension RulesetBuilder {
                     let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
                     rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
                 }
-                rules.append(Rule([source], .jump("guard"), comment: comment("masquerade", line: line)))
+                rules.append(
+                    Rule([source], block.isRouted ? .accept : .jump("guard"), comment: comment(block)))
             }
         }
         return .init(uplink.chainName(.outward), rules)
@@ -70,29 +71,55 @@ extension RulesetBuilder {
             ])
     }
 
-    /// What may come from this uplink into masqueraded networks, beside what belongs to a connection.
+    /// What may come from this uplink into the blocks' networks, beside what belongs to a connection.
     func inwardChain(_ uplink: Uplink) -> Ruleset.Chain {
-        var rules: [Rule] = []
-        for block in uplink.blocks.map({ blocks[$0] }) {
+        let blocks = uplink.blocks.map { self.blocks[$0] }
+        var rules = blocks.flatMap(spoofedInward)
+        for block in blocks {
             let line = block.block.line
             for family in block.families {
                 let inside = Rule.Match.address(family, .destination, set: block.source(family))
-                guard dropsUnsolicited else {
+                guard dropsUnsolicited(block) else {
+                    let unsolicitedLine = block.isRouted ? nil : configuration.forward.unsolicitedLine
                     rules.append(
                         Rule(
                             [inside], .accept,
-                            comment: comment(
-                                "unsolicited", line: configuration.forward.unsolicitedLine ?? line)))
+                            comment: comment("unsolicited", line: unsolicitedLine ?? line)))
                     continue
                 }
                 if block.hasExclusions(family) {
                     let excluded = Rule.Match.address(family, .source, set: block.exclude(family))
                     rules.append(Rule([inside, excluded], .accept, comment: comment("exclude", line: line)))
                 }
-                rules.append(Rule([inside], .jump("unsolicited"), comment: comment("masquerade", line: line)))
+                rules += pingInward(block, family, inside)
+                rules.append(Rule([inside], .jump("unsolicited"), comment: comment(block)))
             }
         }
         return .init(uplink.chainName(.inward), rules)
+    }
+
+    /// A network's own addresses are not outside of it (RFC 6092, section 3.1), unless the network is everything.
+    private func spoofedInward(_ block: BlockNames) -> [Rule] {
+        guard block.isRouted, !block.block.source.contains(where: { $0.prefixLength == 0 }) else { return [] }
+        return block.families.map { family in
+            Rule(
+                [.cameInClear, .address(family, .source, set: block.source(family))], counter: "spoofed",
+                .drop,
+                comment: comment("spoofed source", line: block.block.line))
+        }
+    }
+
+    /// Pings are no danger where networks are too large to be searched (RFC 4890, section 4.3.1).
+    ///
+    /// The error messages that must pass belong to a connection, and the forward chain has let them pass already.
+    private func pingInward(
+        _ block: BlockNames, _ family: AddressFamily, _ inside: Rule.Match
+    ) -> [Rule] {
+        guard case .routed(let routing) = block.block.translation, routing.echoRequest == .accept,
+            family == .ipv6
+        else { return [] }
+        let text = comment("echo_request", line: block.block.line)
+        return [Rule([inside, .echoRequestOverIPv6], .accept, comment: text)]
     }
 
     /// New connections from an uplink into a masqueraded network.

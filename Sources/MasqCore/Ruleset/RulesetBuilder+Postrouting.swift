@@ -24,6 +24,9 @@ extension RulesetBuilder {
                 }
                 switch block.block.translation {
                 case .masquerade(let options): rules += masquerade(block, family, source, options)
+                case .routed:
+                    rules.append(
+                        Rule([source], counter: block.counter, .accept, comment: comment(block)))
                 }
             }
         }
@@ -36,7 +39,7 @@ extension RulesetBuilder {
     ) -> [Rule] {
         var plain = options
         plain.ports = nil
-        let text = comment("masquerade", line: block.block.line)
+        let text = comment(block)
         let rest = Rule([source], counter: block.counter, .masquerade(plain), comment: text)
         guard options.ports != nil else { return [rest] }
 

@@ -27,8 +27,10 @@ struct RulesetBuilder {
 
     func build() -> Ruleset {
         var ruleset = Ruleset()
-        ruleset.counters = memory.counterNames + blocks.map(\.counter) + ["leak_guard", "spoofed"]
-        if configuration.conntrack.repair { ruleset.alarms = [Ruleset.leakAlarm] }
+        let isTranslating = configuration.outbound.contains { $0.translation.hidesSource }
+        ruleset.counters = memory.counterNames + blocks.map(\.counter)
+        ruleset.counters += (isTranslating ? ["leak_guard"] : []) + ["spoofed"]
+        if isTranslating, configuration.conntrack.repair { ruleset.alarms = [Ruleset.leakAlarm] }
         ruleset.sets = blocks.flatMap(\.sets)
         if !exactUplinks.isEmpty {
             ruleset.sets.append(jumps(Page.outward))
@@ -38,22 +40,31 @@ struct RulesetBuilder {
             if let uplinkNames { ruleset.sets.append(uplinkNames) }
             ruleset.chains.append(segmentSizeChain)
         }
-        ruleset.chains += [guardChain] + uplinks.map(outwardChain)
-        if dropsUnsolicited || configuration.forward.policy == .drop {
+        ruleset.chains += (isTranslating ? [guardChain] : []) + uplinks.map(outwardChain)
+        if looksInward {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
-            if dropsUnsolicited {
+            if blocks.contains(where: dropsUnsolicited) {
                 ruleset.counters.append("unsolicited")
                 ruleset.chains.append(unsolicitedChain)
             }
             ruleset.chains += uplinks.map(inwardChain)
         }
         ruleset.chains += uplinks.map(translateChain)
-        ruleset.chains += [forwardChain, outputChain, postroutingChain]
+        ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
         return ruleset
     }
 
-    /// Whether new connections from an uplink into a masqueraded network are dropped.
-    var dropsUnsolicited: Bool { configuration.forward.unsolicited == .drop }
+    /// Whether new connections from an uplink into a block's networks are dropped.
+    func dropsUnsolicited(_ block: BlockNames) -> Bool {
+        var policy = configuration.forward.unsolicited
+        if case .routed(let routing) = block.block.translation { policy = routing.unsolicited ?? policy }
+        return policy == .drop
+    }
+
+    /// Whether anything has to be said about new connections from an uplink.
+    var looksInward: Bool {
+        configuration.forward.policy == .drop || blocks.contains { dropsUnsolicited($0) || $0.isRouted }
+    }
 
     var exactUplinks: [Uplink] {
         uplinks.filter { if case .name = $0.pattern { true } else { false } }
@@ -92,6 +103,11 @@ struct RulesetBuilder {
                     comment: comment(purpose, line: uplink.blocks.first.map { blocks[$0].block.line })))
         }
         return rules
+    }
+
+    /// `masqd.toml:4: masquerade`.
+    func comment(_ block: BlockNames) -> String {
+        comment(block.block.kind.rawValue, line: block.block.line)
     }
 
     /// `masqd.toml:4: purpose`, with the first block's line where no better one is known.
@@ -141,6 +157,8 @@ struct BlockNames {
     var exactInterfaces: Set<String> {
         Set(block.outInterfaces.compactMap { if case .name(let name) = $0 { name } else { nil } })
     }
+
+    var isRouted: Bool { !block.translation.hidesSource }
 
     func hasExclusions(_ family: AddressFamily) -> Bool { block.exclude.contains { $0.family == family } }
 

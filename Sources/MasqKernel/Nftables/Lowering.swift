@@ -113,6 +113,18 @@ extension Rule.Match {
             // meta l4proto tcp
             rule.loadMeta(NFT_META_L4PROTO)
             rule.compare([transport.rawValue])
+        case .echoRequestOverIPv6:
+            // icmpv6 type echo-request: the first byte behind the IPv6 header
+            if known != .ipv6 { rule.require(.ipv6) }
+            known = .ipv6
+            Rule.Match.transport(.icmpv6).lower(into: rule, &known)
+            rule.add("payload") {
+                $0.set(NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1.rawValue)
+                $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER.rawValue)
+                $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, 0)
+                $0.set(NFTNL_EXPR_PAYLOAD_LEN, 1)
+            }
+            rule.compare([UInt8(ICMPV6_ECHO_REQUEST)])
         case .sourceTranslated:
             // ct status snat
             rule.testConnection(NFT_CT_STATUS, bits: IPS_SRC_NAT.rawValue, areSet: true)
@@ -158,6 +170,10 @@ extension Rule.Match {
             // meta ipsec exists
             rule.loadMeta(NFT_META_SECPATH)
             rule.compare([1])
+        case .cameInClear:
+            // meta ipsec missing
+            rule.loadMeta(NFT_META_SECPATH)
+            rule.compare([0])
         case .sourceForeignToOutInterface:
             // fib saddr . oif type != local
             rule.add("fib") {

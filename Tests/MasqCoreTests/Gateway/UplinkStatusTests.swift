@@ -54,8 +54,9 @@ import Testing
         #expect(status.uplinks.map(\.name) == ["ppp0", "ppp1", "wan"])
         #expect(status.uplinks.map(\.index) == [7, 9, nil])
         #expect(
-            status.uplinks.map(\.sources) == [
-                "10.0.0.0/8", "10.0.0.0/8 and 2 more", "192.168.0.0/16",
+            status.uplinks.map(\.traffic) == [
+                "masquerading 10.0.0.0/8", "masquerading 10.0.0.0/8 and 2 more",
+                "masquerading 192.168.0.0/16",
             ])
         #expect(status.summary == "ppp0 is up with 203.0.113.7; ppp1 is down; waiting for wan")
         #expect(self.status(.masquerading("ppp*", "10.0.0.0/8")).summary == "no uplink is there")

@@ -43,7 +43,8 @@ extension OutboundBlock {
             line: line, outInterfaces: some(of: patterns, 1...3, using: &generator),
             source: some(of: Configuration.networks, 1...4, using: &generator))
         block.exclude = some(of: Configuration.networks, 0...2, using: &generator)
-        block.translation = .masquerade(.random(using: &generator))
+        block.translation = .random(using: &generator)
+        if !block.translation.hidesSource { block.exclude = [] }
         return block
     }
 
@@ -51,6 +52,19 @@ extension OutboundBlock {
         of all: [Element], _ count: ClosedRange<Int>, using generator: inout SplitMix64
     ) -> [Element] {
         Array(all.shuffled(using: &generator).prefix(Int.random(in: count, using: &generator)))
+    }
+}
+
+extension OutboundBlock.Translation {
+    fileprivate static func random(using generator: inout SplitMix64) -> Self {
+        switch OutboundBlock.Kind.allCases.randomElement(using: &generator) ?? .masquerade {
+        case .masquerade: return .masquerade(.random(using: &generator))
+        case .routed:
+            var routing = Routing()
+            routing.unsolicited = [nil, .accept, .drop].randomElement(using: &generator) ?? nil
+            routing.echoRequest = Configuration.Policy.allCases.randomElement(using: &generator) ?? .accept
+            return .routed(routing)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ struct SimulatedPacket {
     var source: IPAddress
     var destination: IPAddress
     var transport = Rule.TransportProtocol.tcp
+    var isEchoRequest = false
     /// What connection tracking says; nothing of an INVALID or untracked packet's connection.
     var connection: Connection?
     var state: Rule.ConnectionState = []
@@ -103,6 +104,8 @@ extension Ruleset {
             return address.family == family
                 && ranges.ranges.contains { $0.first <= address.value && address.value <= $0.last }
         case .transport(let transport): return packet.transport == transport
+        case .echoRequestOverIPv6:
+            return packet.source.family == .ipv6 && packet.transport == .icmpv6 && packet.isEchoRequest
         case .sourceTranslated: return packet.connection?.isSourceTranslated == true
         case .sourceTranslatedAssured:
             return packet.connection?.isSourceTranslated == true && packet.connection?.isAssured == true
@@ -114,6 +117,7 @@ extension Ruleset {
         case .synchronizes: return packet.transport == .tcp && packet.synchronizes
         case .leavesThroughIPsec: return packet.isEncrypted
         case .cameThroughIPsec: return packet.wasEncrypted
+        case .cameInClear: return !packet.wasEncrypted
         case .sourceForeignToOutInterface: return !packet.isSourceLocalToOutput
         }
     }

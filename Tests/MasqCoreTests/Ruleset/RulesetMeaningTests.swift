@@ -25,6 +25,7 @@ import Testing
                 packet.input = Self.interfaces.randomElement(using: &random)
                 packet.output = Self.interfaces.randomElement(using: &random)
                 packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
+                packet.isEchoRequest = Bool.random(using: &random)
                 body("seed \(seed): \(packet)", configuration, ruleset, packet)
             }
         }
@@ -34,7 +35,11 @@ import Testing
     private func blocks(
         _ configuration: Configuration, by interface: String?, inside: IPAddress
     ) -> [(number: Int, block: OutboundBlock)] {
-        configuration.outbound.enumerated().map { ($0 + 1, $1) }.filter { _, block in
+        var numbers: [OutboundBlock.Kind: Int] = [:]
+        return configuration.outbound.map { block in
+            numbers[block.kind, default: 0] += 1
+            return (numbers[block.kind] ?? 0, block)
+        }.filter { _, block in
             block.outInterfaces.contains { $0.matches(interface ?? "") }
                 && block.source.contains { $0.contains(inside) }
         }
@@ -56,8 +61,9 @@ import Testing
             case .masquerade(var options):
                 if isOtherFamilysICMP { options.ports = nil }
                 #expect(outcome?.verdict == .masquerade(options), "\(message)")
+            case .routed: #expect(outcome?.verdict == .accept, "\(message)")
             }
-            #expect(outcome?.counter == "masquerade_\(number)", "\(message)")
+            #expect(outcome?.counter == "\(block.kind)_\(number)", "\(message)")
         }
     }
 
@@ -81,7 +87,9 @@ import Testing
             guard let (_, block) = blocks(configuration, by: packet.output, inside: packet.source).first,
                 !block.outInterfaces.contains(where: { $0.matches(packet.input ?? "") })
             else { return }
-            let isExcluded = block.exclude.contains { $0.contains(packet.destination) }
+            let isExcluded =
+                !block.translation.hidesSource
+                || block.exclude.contains { $0.contains(packet.destination) }
             var confirmed = packet
             confirmed.connection?.isConfirmed = true
             confirmed.state = .established
@@ -96,11 +104,13 @@ import Testing
             }
             // The gateway's own answer to it passes the output hook, but for an address of the uplink's.
             (invalid.input, invalid.isSourceLocalToOutput) = (nil, false)
-            #expect(
-                ruleset.outcome(of: invalid, in: "output")?.verdict == (isExcluded ? .accept : .drop),
-                "\(message)")
-            invalid.isSourceLocalToOutput = true
-            #expect(ruleset.outcome(of: invalid, in: "output")?.verdict == .accept, "\(message)")
+            if configuration.outbound.contains(where: \.translation.hidesSource) {
+                #expect(
+                    ruleset.outcome(of: invalid, in: "output")?.verdict == (isExcluded ? .accept : .drop),
+                    "\(message)")
+                invalid.isSourceLocalToOutput = true
+                #expect(ruleset.outcome(of: invalid, in: "output")?.verdict == .accept, "\(message)")
+            }
             // Answers to what was let in, and what IPsec encrypts, keep their source.
             confirmed.connection?.isReply = true
             #expect(ruleset.outcome(of: confirmed, in: "forward")?.verdict == .accept, "\(message)")
@@ -111,7 +121,7 @@ import Testing
         }
     }
 
-    @Test("A new connection from an uplink into a masqueraded network is unsolicited, unless it was meant")
+    @Test("A new connection from an uplink into a block's network is unsolicited, unless it was meant")
     func unsolicited() {
         forEachPacket { message, configuration, ruleset, packet in
             // What goes on to another uplink is another rule's matter.
@@ -119,12 +129,29 @@ import Testing
             let first = blocks(configuration, by: packet.input, inside: packet.destination).first
             let outcome = ruleset.outcome(of: packet, in: "forward")
             let policy: SimulatedOutcome.Verdict = configuration.forward.policy == .drop ? .drop : .accept
+            let isSpoofed = blocks(configuration, by: packet.input, inside: packet.source).contains {
+                _, block in
+                !block.translation.hidesSource && !block.source.contains { $0.prefixLength == 0 }
+            }
+            guard !isSpoofed else {
+                #expect(outcome?.verdict == .drop, "\(message)")
+                #expect(outcome?.counter == "spoofed", "\(message)")
+                return
+            }
             guard let (_, block) = first else {
                 #expect(outcome?.verdict == policy, "\(message)")
                 return
             }
+            var unsolicited = configuration.forward.unsolicited
+            var isPing = false
+            if case .routed(let routing) = block.translation {
+                unsolicited = routing.unsolicited ?? unsolicited
+                isPing =
+                    packet.source.family == .ipv6 && packet.transport == .icmpv6 && packet.isEchoRequest
+                    && routing.echoRequest == .accept
+            }
             let isExcluded = block.exclude.contains { $0.contains(packet.source) }
-            let isDropped = configuration.forward.unsolicited == .drop && !isExcluded
+            let isDropped = unsolicited == .drop && !isExcluded && !isPing
             #expect(outcome?.verdict == (isDropped ? .drop : .accept), "\(message)")
             #expect(outcome?.counter == (isDropped ? "unsolicited" : nil), "\(message)")
 

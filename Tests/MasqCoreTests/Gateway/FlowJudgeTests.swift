@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import Testing
+
+@Suite("Which connections are wrong for ever")
+struct FlowJudgeTests {
+    private static let links = Links([
+        .link("lan0", 2, up: true, "192.168.1.1", "2001:db8:1::1"),
+        .link("ppp0", 7, up: true, "203.0.113.7", "2001:db8::7"),
+        .link("ppp1", 8, up: true, "203.0.113.9"),
+    ])
+    private static let (ppp0, ppp1): (Int32, Int32) = (7, 8)
+
+    private func judge(_ blocks: String...) throws -> FlowJudge {
+        let text = blocks.joined(separator: "\n")
+        let reading = Configuration.read(text.utf8.span, from: "a.toml")
+        return FlowJudge(try #require(reading.configuration, "\(reading.diagnostics)"), Self.links)
+    }
+
+    private func flow(_ source: String, as translated: String, to destination: String) throws -> Flow {
+        Flow(
+            source: try #require(IPAddress(source)), destination: try #require(IPAddress(destination)),
+            translatedSource: try #require(IPAddress(translated)))
+    }
+
+    /// Both steps, as a walk through conntrack takes them.
+    private func isDeleted(_ flow: Flow, _ judge: FlowJudge, leavingBy link: Int32) -> Bool {
+        judge.isSuspicious(flow) && judge.isWrong(flow, leavingBy: link)
+    }
+
+    private static let masquerade = """
+        [[masquerade]]
+        out_interface = "ppp0"
+        source = ["192.168.0.0/16", "2001:db8:1::/48"]
+        exclude = "10.8.0.0/16"
+        """
+    private static let routed = """
+        [[routed]]
+        out_interface = "ppp0"
+        source = "2001:db8:1::/48"
+        """
+
+    @Test("A masqueraded flow has an address of its uplink")
+    func masquerade() throws {
+        let judge = try judge(Self.masquerade)
+        for (translated, isDeleted) in [
+            ("203.0.113.7", false), ("192.168.1.2", true), ("203.0.113.6", true), ("192.168.1.1", true),
+            // Another address of the machine's that may be seen: somebody chose it.
+            ("203.0.113.9", false),
+        ] {
+            let flow = try flow("192.168.1.2", as: translated, to: "198.51.100.80")
+            #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+            #expect(!self.isDeleted(flow, judge, leavingBy: Self.ppp1), "\(translated)")
+        }
+        for destination in ["10.8.0.1", "192.168.1.1"] {
+            let flow = try flow("192.168.1.2", as: "192.168.1.2", to: destination)
+            #expect(!isDeleted(flow, judge, leavingBy: Self.ppp0), "\(destination)")
+        }
+    }
+
+    @Test("A routed flow keeps its source, or an address that the machine has")
+    func routed() throws {
+        let judge = try judge(Self.routed)
+        for (translated, isDeleted) in [
+            ("2001:db8:1::2", false), ("2001:db8::7", false), ("2001:db8::6", true),
+        ] {
+            let flow = try flow("2001:db8:1::2", as: translated, to: "2001:db8:80::80")
+            #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+        }
+    }
+
+    @Test("The first block with the source and the uplink decides, whatever its kind")
+    func firstBlock() throws {
+        let untranslated = try flow("2001:db8:1::2", as: "2001:db8:1::2", to: "2001:db8:80::80")
+        #expect(
+            !isDeleted(untranslated, try judge(Self.routed, Self.masquerade), leavingBy: Self.ppp0))
+        #expect(
+            isDeleted(untranslated, try judge(Self.masquerade, Self.routed), leavingBy: Self.ppp0))
+        let other = Self.routed.replacing("ppp0", with: "ppp1")
+        #expect(isDeleted(untranslated, try judge(other, Self.masquerade), leavingBy: Self.ppp0))
+        #expect(!isDeleted(untranslated, try judge(other, Self.masquerade), leavingBy: Self.ppp1))
+    }
+
+    @Test("What the first block excludes is no matter of a later one")
+    func excluded() throws {
+        let later = Self.masquerade.replacing("10.8.0.0/16", with: "10.9.0.0/16")
+            .replacing("\"192.168.0.0/16\"", with: "\"192.0.0.0/8\"")
+        let judge = try judge(Self.masquerade.replacing(", \"2001:db8:1::/48\"", with: ""), later)
+        let excluded = try flow("192.168.1.2", as: "192.168.1.2", to: "10.8.0.1")
+        #expect(!isDeleted(excluded, judge, leavingBy: Self.ppp0))
+        let other = try flow("192.168.1.2", as: "192.168.1.2", to: "10.9.0.1")
+        #expect(isDeleted(other, judge, leavingBy: Self.ppp0))
+    }
+}
+
+extension String {
+    /// Without Foundation.
+    fileprivate func replacing(_ part: String, with other: String) -> String {
+        split(separator: part, omittingEmptySubsequences: false).joined(separator: other)
+    }
+}
