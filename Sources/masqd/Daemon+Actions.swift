@@ -64,6 +64,8 @@ extension Daemon {
         case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)
         case .startRepairTimer(let milliseconds): repairTimer.start(milliseconds: milliseconds)
         case .log(let severity, let message): log(severity, message)
+        case .accuse(let severity, let culprit, let deed):
+            log(severity, "\(ProcessName.describe(process: culprit.process, name: culprit.name)) \(deed)")
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)
         case .exit(let status): finish(status)

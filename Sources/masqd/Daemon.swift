@@ -163,7 +163,8 @@ struct Daemon: ~Copyable {
 
     private mutating func hear(_ activity: NftablesMonitor.Activity) throws {
         if let touch = activity.ownTable {
-            let culprit = ProcessName.describe(process: touch.process, name: touch.processName)
+            table.heard(touch)
+            let culprit = Culprit(process: touch.process, name: touch.processName)
             handle(.tableTouched(ForeignTouch(deletesTable: touch.deletesTable, culprit: culprit)))
         } else if activity.isIncomplete {
             handle(.touched)

@@ -18,7 +18,7 @@ struct Defence: Sendable {
     private var hasWindow = false
     /// How many windows in a row saw a fight.
     private var fights = 0
-    private var lastReport: String?
+    private var lastReport: (culprit: Culprit, deed: String)?
 
     /// How long the next repair has to wait; nothing where it is immediate.
     var delayMilliseconds: Int? {
@@ -32,7 +32,7 @@ struct Defence: Sendable {
         repairsInWindow += 1
         let time = "\(microseconds / 1000).\(microseconds / 100 % 10) ms"
         let objects = changes == 1 ? "1 object" : "\(changes) objects"
-        var actions: [Action] = [.log(.warning, "\(claim): restored in \(time) (\(objects))")]
+        var actions: [Action] = [.accuse(.warning, culprit, "\(deed): restored in \(time) (\(objects))")]
         if fights == 0, repairsInWindow == Self.immediateRepairs {
             actions.append(
                 .log(
@@ -72,15 +72,16 @@ struct Defence: Sendable {
             lastReport = nil
             return []
         }
-        let line = "\(claim): left as it is, as [reconcile] mode asks (objects that differ: \(changes))"
-        guard line != lastReport else { return [] }
-        lastReport = line
-        return [.log(.warning, line)]
+        let deed = "\(deed): left as it is, as [reconcile] mode asks (objects that differ: \(changes))"
+        guard lastReport.map({ $0 == (culprit, deed) }) != true else { return [] }
+        lastReport = (culprit, deed)
+        return [.accuse(.warning, culprit, deed)]
     }
 
-    private var claim: String {
-        let table = "table inet \(Ruleset.tableName)"
-        guard let touch else { return "somebody changed \(table)" }
-        return "\(touch.culprit) \(touch.deletesTable ? "deleted" : "changed") \(table)"
+    private var culprit: Culprit { touch?.culprit ?? Culprit() }
+
+    /// What was done, as it goes on behind a name.
+    private var deed: String {
+        "\(touch?.deletesTable == true ? "deleted" : "changed") table inet \(Ruleset.tableName)"
     }
 }

@@ -54,13 +54,27 @@ public enum Event: Equatable, Sendable {
 public struct ForeignTouch: Equatable, Sendable {
     /// Whether the table itself went.
     public var deletesTable: Bool
-    /// Who it was, for people: `nft (pid 4711, unit nftables.service)`.
-    public var culprit: String
+    /// Who it was.
+    public var culprit: Culprit
 
     /// Makes a touch.
-    public init(deletesTable: Bool, culprit: String) {
+    public init(deletesTable: Bool, culprit: Culprit) {
         self.deletesTable = deletesTable
         self.culprit = culprit
+    }
+}
+
+/// A process that committed something, as nf_tables names it (`NFTA_GEN_PROC_PID`, `NFTA_GEN_PROC_NAME`).
+public struct Culprit: Equatable, Sendable {
+    /// The process's id; 0 where it is not known.
+    public var process: UInt32
+    /// The first 15 bytes of the process's name.
+    public var name: String
+
+    /// Names a process.
+    public init(process: UInt32 = 0, name: String = "") {
+        self.process = process
+        self.name = name
     }
 }
 
@@ -116,6 +130,10 @@ public enum Action: Equatable, Sendable {
     case startAlarmTimer(milliseconds: Int)
     /// Say something.
     case log(Severity, String)
+    /// Say what a process did, in words that go on behind its name.
+    ///
+    /// Who it is takes longer to find out than the repair takes, so it is asked when there is something to say.
+    case accuse(Severity, Culprit, String)
     /// Tell the service manager that what was asked for is done, and what is in force.
     case notifyReady(status: String)
     /// Tell the service manager what is in force.

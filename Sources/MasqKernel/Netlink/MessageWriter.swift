@@ -38,6 +38,11 @@ struct MessageWriter: ~Copyable {
         storage.storeBytes(of: length, toByteOffset: messageStart, as: UInt32.self)
     }
 
+    /// Writes over a value that is there already.
+    mutating func overwrite(bigEndian value: UInt32, at offset: Int) {
+        storage.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    }
+
     /// Writes a fixed-size value in the machine's order.
     mutating func append<Value: BitwiseCopyable>(_ value: Value) {
         reserve(MemoryLayout<Value>.size)

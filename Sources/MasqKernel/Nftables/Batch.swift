@@ -26,6 +26,12 @@ struct Batch: ~Copyable {
         writer.endMessage()
     }
 
+    /// Says which generation the changes were computed from, after all.
+    mutating func rebase(on generation: UInt32) {
+        // The first message's header (struct nlmsghdr, struct nfgenmsg) and the attribute's own come before the value.
+        writer.overwrite(bigEndian: generation, at: NetlinkMessage.headerLength + 4 + 4)
+    }
+
     /// What is handed to the kernel.
     var bytes: UnsafeRawBufferPointer { writer.bytes }
 
@@ -276,7 +282,7 @@ extension MessageWriter {
 
 extension Change {
     /// Roughly how many bytes its messages take: exact for large sets, where growing a buffer would cost.
-    fileprivate var estimatedLength: Int {
+    var estimatedLength: Int {
         switch self {
         case .addElements(_, .addresses(let ranges)), .deleteElements(_, .addresses(let ranges)):
             // Start: list element 4, key 4, value 4 + address; end: the same and 8 bytes of flags.

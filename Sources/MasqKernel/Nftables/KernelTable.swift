@@ -10,6 +10,9 @@ public struct KernelTable: ~Copyable {
     /// What the kernel had at a generation, so that an undisturbed table need not be listed again.
     private var known: (snapshot: Snapshot, generation: UInt32)?
     private var dialect = Dialect()
+    private var rescue: Rescue?
+    /// A notification said that there is no table at `known.generation`.
+    private var isHearsay = false
 
     /// How often somebody else's commit may come between a look and a change before that counts as a failure.
     private static let maximumAttempts = 20
@@ -31,8 +34,40 @@ public struct KernelTable: ~Copyable {
     /// - Returns: what had to be changed, by object.
     /// - Throws: ``NetlinkError``; then nothing changed.
     public mutating func apply(_ ruleset: Ruleset) throws(NetlinkError) -> [Change] {
+        if let changes = try restore(ruleset) { return changes }
         let desired = Snapshot(lowering: ruleset)
-        return try retrying { (table) throws(NetlinkError) in try table.apply(desired) }
+        let changes = try retrying { (table) throws(NetlinkError) in try table.apply(desired) }
+        if rescue?.restores(ruleset) != true {
+            rescue = Rescue(ruleset, dialect.translating(desired), &connection)
+        }
+        return changes
+    }
+
+    /// Takes in what somebody else did to the table.
+    ///
+    /// Only that it is gone is believed, so that restoring it need not look first; the kernel refuses the batch if it
+    /// is not true any more.
+    public mutating func heard(_ touch: NftablesMonitor.Touch) {
+        guard let generation = touch.generationWithoutTable else { return }
+        known = (Snapshot(), generation)
+        isHearsay = true
+    }
+
+    /// Makes the whole table again with the batch that was written beforehand, if that is what is to be done.
+    private mutating func restore(_ ruleset: Ruleset) throws(NetlinkError) -> [Change]? {
+        guard isHearsay, let generation = known?.generation, rescue?.restores(ruleset) == true else {
+            return nil
+        }
+        isHearsay = false
+        known = nil
+        do {
+            guard let (desired, changes, next) = try rescue?.commit(over: &connection, generation: generation)
+            else { return nil }
+            try confirm(desired, changes, next)
+            return changes
+        } catch  where error.isTransient {
+            return nil  // somebody was faster: look
+        }
     }
 
     /// Counts the objects that are not as a ruleset has them; changes nothing.
@@ -82,17 +117,24 @@ public struct KernelTable: ~Copyable {
         for batch in Self.batches(changes, to: current) {
             next = try connection.commit(batch, generation: next)
         }
+        try confirm(dialect.translating(desired), changes, next)
+        return changes
+    }
+
+    /// Remembers what the kernel has now; where rules were sent, after a look at how it writes them.
+    private mutating func confirm(
+        _ sent: Snapshot, _ changes: [Change], _ generation: UInt32
+    ) throws(NetlinkError) {
         if changes.contains(where: { if case .addRule = $0 { true } else { false } }) {
             do {
                 let answered = try connection.rules()
-                guard try connection.generation() == next else { return changes }
-                dialect.learn(sent: desired.chains, answered: answered)
+                guard try connection.generation() == generation else { return }
+                dialect.learn(sent: sent.chains, answered: answered)
             } catch  where error.isTransient {
-                return changes  // somebody committed meanwhile: what is there will be seen at the next look
+                return  // somebody committed meanwhile: what is there will be seen at the next look
             }
         }
-        known = (dialect.translating(desired), next)
-        return changes
+        known = (dialect.translating(sent), generation)
     }
 
     /// All in one batch, but for a dormant table with base chains to change: it is mended first, then woken.
@@ -107,6 +149,7 @@ public struct KernelTable: ~Copyable {
 
     /// The table as it is: from memory where nobody committed anything since, else from a dump.
     private mutating func current() throws(NetlinkError) -> Snapshot {
+        isHearsay = false
         let generation = try connection.generation()
         if let known, known.generation == generation { return known.snapshot }
         known = try connection.snapshot()

@@ -58,10 +58,23 @@ public struct NftablesConnection: ~Copyable {
     public mutating func commit(
         _ changes: [Change], generation: UInt32
     ) throws(NetlinkError) -> UInt32 {
+        let batch = batch(of: changes, generation: generation)
+        return try commit(batch, changes, generation: generation)
+    }
+
+    /// Writes the batch of some changes.
+    mutating func batch(of changes: [Change], generation: UInt32) -> Batch {
         var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)
         for change in changes { batch.append(change) }
         batch.finish()
         lastSequence = batch.lastSequence
+        return batch
+    }
+
+    /// Sends a batch that was written before.
+    mutating func commit(
+        _ batch: borrowing Batch, _ changes: [Change], generation: UInt32
+    ) throws(NetlinkError) -> UInt32 {
         if batch.bytes.count > sendingCapacity {
             sendingCapacity = batch.bytes.count + 65536
             socket.reserve(sending: sendingCapacity)

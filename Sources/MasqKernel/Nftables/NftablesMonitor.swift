@@ -28,9 +28,11 @@ public struct NftablesMonitor: ~Copyable {
         /// Whether the table itself went.
         public var deletesTable: Bool
         /// The process that committed, as the kernel names it (`NFTA_GEN_PROC_PID`); 0 where it is not known.
-        public var process: UInt32
+        public var process: UInt32 = 0
         /// The first 15 bytes of the process's name (`NFTA_GEN_PROC_NAME`).
-        public var processName: String
+        public var processName = ""
+        /// The generation in which there is no table (`NFTA_GEN_ID`); absent where there is one, or may be.
+        public var generationWithoutTable: UInt32?
     }
 
     /// Joins the group in the calling thread's network namespace.
@@ -94,6 +96,8 @@ extension NftablesMonitor.Activity {
             guard var touch = pending else { return }
             for attribute in attributes {
                 switch UInt32(attribute.type) {
+                case NFTA_GEN_ID.rawValue where touch.generationWithoutTable != nil:
+                    touch.generationWithoutTable = attribute.bigEndian32
                 case NFTA_GEN_PROC_PID.rawValue: touch.process = attribute.bigEndian32
                 case NFTA_GEN_PROC_NAME.rawValue: touch.processName = attribute.string
                 default: break
@@ -114,7 +118,9 @@ extension NftablesMonitor.Activity {
             raisesAlarm = true
         } else if family == Batch.family {
             let deletesTable = pending?.deletesTable ?? false || type == NFT_MSG_DELTABLE
-            pending = NftablesMonitor.Touch(deletesTable: deletesTable, process: 0, processName: "")
+            pending = NftablesMonitor.Touch(deletesTable: deletesTable)
+            // Which generation that is comes last.
+            pending?.generationWithoutTable = type == NFT_MSG_DELTABLE ? 0 : nil
             ownTable = pending
         } else {
             touchesOthers = true

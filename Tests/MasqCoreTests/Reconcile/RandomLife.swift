@@ -98,7 +98,8 @@ struct RandomLife {
         isTableTouched = true
         machine.table = random.next() % 4 == 0 ? TableModel() : machine.table.disturbed(using: &random)
         if Bool.random(using: &random) {
-            let touch = ForeignTouch(deletesTable: machine.table.table == Snapshot(), culprit: "nft")
+            let touch = ForeignTouch(
+                deletesTable: machine.table.table == Snapshot(), culprit: Culprit(name: "nft"))
             _ = machine.send(.tableTouched(touch))
         }
     }

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct ReconcilerForeignTests {
     private let ruleset = Ruleset.desired(configuration(.repair))
-    private static let touch = ForeignTouch(deletesTable: false, culprit: "nft (pid 4711)")
+    private static let nft = Culprit(process: 4711, name: "nft")
+    private static let touch = ForeignTouch(deletesTable: false, culprit: nft)
 
     private static func configuration(_ mode: Configuration.Reconcile.Mode) -> Configuration {
         var configuration = Configuration.howTo
@@ -29,19 +30,22 @@ import Testing
         #expect(reconciler.handle(.tableTouched(Self.touch)) == [.commit(ruleset)])
         #expect(
             reconciler.handle(.committed(changes: 1, microseconds: 1_290)) == [
-                .log(.warning, "nft (pid 4711) changed table inet masqd: restored in 1.2 ms (1 object)"),
+                .accuse(.warning, Self.nft, "changed table inet masqd: restored in 1.2 ms (1 object)"),
                 .startCalmTimer(milliseconds: 1000),
             ])
-        _ = reconciler.handle(.tableTouched(ForeignTouch(deletesTable: true, culprit: "nft (pid 4712)")))
+        _ = reconciler.handle(
+            .tableTouched(ForeignTouch(deletesTable: true, culprit: Culprit(process: 4712, name: "nft"))))
         #expect(
             reconciler.handle(.committed(changes: 40, microseconds: 300)) == [
-                .log(.warning, "nft (pid 4712) deleted table inet masqd: restored in 0.3 ms (40 objects)")
+                .accuse(
+                    .warning, Culprit(process: 4712, name: "nft"),
+                    "deleted table inet masqd: restored in 0.3 ms (40 objects)")
             ])
         // Nobody told who it was, and the culprit of the last time is not accused.
         _ = reconciler.handle(.touched)
         #expect(
             reconciler.handle(.committed(changes: 2)) == [
-                .log(.warning, "somebody changed table inet masqd: restored in 0.0 ms (2 objects)")
+                .accuse(.warning, Culprit(), "changed table inet masqd: restored in 0.0 ms (2 objects)")
             ])
     }
 
@@ -59,10 +63,10 @@ import Testing
             _ = reconciler.handle(.tableTouched(Self.touch))
             return reconciler.handle(.committed(changes: 1))
         }
-        for _ in 1..<20 { #expect(repair().count { $0 == .log(.warning, Self.restored) } == 1) }
+        for _ in 1..<20 { #expect(repair().count { $0 == Self.restored } == 1) }
         #expect(
             repair() == [
-                .log(.warning, Self.restored),
+                Self.restored,
                 .log(
                     .warning,
                     """
@@ -76,7 +80,7 @@ import Testing
             #expect(reconciler.handle(.tableTouched(Self.touch)).isEmpty)
             #expect(reconciler.handle(.touched).isEmpty)
             #expect(reconciler.handle(.retryTimerFired) == [.commit(ruleset)])
-            #expect(reconciler.handle(.committed(changes: 1)).first == .log(.warning, Self.restored))
+            #expect(reconciler.handle(.committed(changes: 1)).first == Self.restored)
             #expect(
                 reconciler.handle(.calmTimerFired) == [.startCalmTimer(milliseconds: max(1000, 4 * delay))])
         }
@@ -87,7 +91,8 @@ import Testing
         #expect(reconciler.handle(.tableTouched(Self.touch)) == [.commit(ruleset)])
     }
 
-    private static let restored = "nft (pid 4711) changed table inet masqd: restored in 0.0 ms (1 object)"
+    private static let restored = Action.accuse(
+        .warning, nft, "changed table inet masqd: restored in 0.0 ms (1 object)")
 
     @Test("A repair now and then is no fight")
     func noFight() {
@@ -106,19 +111,17 @@ import Testing
     func report() {
         var reconciler = Self.started(.report)
         #expect(reconciler.handle(.tableTouched(Self.touch)) == [.inspect(ruleset)])
-        let line =
-            """
-            nft (pid 4711) changed table inet masqd: left as it is, as [reconcile] mode asks \
-            (objects that differ: 3)
-            """
-        #expect(reconciler.handle(.inspected(changes: 3)) == [.log(.warning, line)])
+        let report = Action.accuse(
+            .warning, Self.nft,
+            "changed table inet masqd: left as it is, as [reconcile] mode asks (objects that differ: 3)")
+        #expect(reconciler.handle(.inspected(changes: 3)) == [report])
         _ = reconciler.handle(.tableTouched(Self.touch))
         #expect(reconciler.handle(.inspected(changes: 3)).isEmpty)
         #expect(reconciler.handle(.touched) == [.inspect(ruleset)])
         #expect(reconciler.handle(.inspected(changes: 0)).isEmpty)
         // Once it was as it should be, the same again is worth a line again.
         _ = reconciler.handle(.tableTouched(Self.touch))
-        #expect(reconciler.handle(.inspected(changes: 3)) == [.log(.warning, line)])
+        #expect(reconciler.handle(.inspected(changes: 3)) == [report])
     }
 
     @Test("off neither looks nor speaks, and still tells of links")

@@ -80,7 +80,8 @@ struct SimulatedMachine {
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
             case .auditForeign, .startForeignTimer: break
             case .startRepairTimer: noticed += send(.repairTimerFired)
-            case .removeTable, .setForwarding, .startRetryTimer, .log, .notifyReady, .notifyStatus, .exit:
+            case .removeTable, .setForwarding, .startRetryTimer, .log, .accuse, .notifyReady, .notifyStatus,
+                .exit:
                 noticed.append(action)
                 perform(action)
             }
@@ -115,6 +116,7 @@ struct SimulatedMachine {
     private mutating func perform(_ action: Action) {
         switch action {
         case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
+            .accuse,
             .auditForeign, .startForeignTimer, .startRepairTimer:
             break
         case .removeTable: table = TableModel()

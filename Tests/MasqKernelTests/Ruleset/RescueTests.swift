@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import TestSupport
+import Testing
+
+@testable import MasqKernel
+
+/// The table is gone, the monitor says so, and the batch that was written beforehand brings it back.
+@Suite final class RescueTests {
+    private let namespace: NetworkNamespace
+    private let monitor: NftablesMonitor
+    private var table: KernelTable
+    private let ruleset: Ruleset
+
+    init() throws {
+        namespace = try NetworkNamespace()
+        table = try namespace.kernelTable()
+        ruleset = try GoldenRuleset.rich.ruleset
+        _ = try table.apply(ruleset)
+        monitor = try namespace.run { try NftablesMonitor() }
+    }
+
+    /// What the monitor heard of one script; somebody's commits are told before `nft` ends.
+    private func touch(by script: String) throws -> NftablesMonitor.Touch {
+        try namespace.nft(script)
+        return try #require(try monitor.drain(ownPort: table.portID).ownTable)
+    }
+
+    @Test(
+        "Restored by one batch, the same as before, again and again",
+        arguments: ["flush ruleset", "delete table inet masqd"])
+    func restores(script: String) throws {
+        let before = try TableListing(in: namespace)
+        for _ in 0..<3 {
+            let touch = try touch(by: script)
+            let generation = try namespace.generation()
+            #expect(touch.deletesTable)
+            #expect(touch.generationWithoutTable == generation)
+            table.heard(touch)
+            #expect(try !table.apply(ruleset).isEmpty)
+            #expect(try namespace.generation() == generation + 1)
+            #expect(try TableListing(in: namespace) == before)
+            #expect(try table.apply(ruleset).isEmpty)
+            _ = try monitor.drain(ownPort: table.portID)
+        }
+    }
+
+    @Test(
+        "A table that is there is not said to be gone",
+        arguments: [
+            "delete table inet masqd\nadd table inet masqd",
+            "delete table inet masqd\nadd table inet masqd\nadd chain inet masqd mine",
+            "delete chain inet masqd forward",
+        ])
+    func isThere(script: String) throws {
+        #expect(try touch(by: script).generationWithoutTable == nil)
+    }
+
+    @Test("Whoever made something of that name meanwhile is seen, and mended")
+    func stale() throws {
+        let before = try TableListing(in: namespace)
+        let touch = try touch(by: "flush ruleset")
+        try namespace.nft(
+            "add table inet masqd\nadd chain inet masqd forward { type filter hook input priority 0; }")
+        table.heard(touch)
+        #expect(try !table.apply(ruleset).isEmpty)
+        #expect(try TableListing(in: namespace) == before)
+    }
+
+    @Test("Another ruleset than the one that was in force is not restored to the old one")
+    func another() throws {
+        table.heard(try touch(by: "flush ruleset"))
+        let other = Ruleset.behindPPP0([try IPNetwork("10.1.0.0/16")])
+        _ = try table.apply(other)
+        #expect(try namespace.snapshot() == Snapshot(lowering: other))
+        table.heard(try touch(by: "flush ruleset"))
+        _ = try table.apply(other)
+        #expect(try namespace.snapshot() == Snapshot(lowering: other))
+    }
+
+    @Test("Only looking is not misled by what was heard")
+    func looking() throws {
+        let touch = try touch(by: "flush ruleset")
+        try namespace.nft(GoldenRuleset.rich.text)
+        table.heard(touch)
+        #expect(try table.differences(from: ruleset) == 0)
+    }
+}
