@@ -17,6 +17,8 @@ public struct Configuration: Equatable, Sendable {
     /// What leaves by an uplink, in the file's order, whatever their kind: the first block that a source belongs to
     /// decides. Never empty.
     public var outbound: [OutboundBlock]
+    /// Every `[[port_forward]]`, in the file's order.
+    public var portForwards: [PortForward] = []
 
     /// Makes a configuration of its parts.
     public init(

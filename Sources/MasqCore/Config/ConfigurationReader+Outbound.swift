@@ -125,7 +125,7 @@ extension ConfigurationReader {
     }
 
     /// Reads a list of interfaces, or nothing if one is wrong; what is listed twice is left out.
-    private mutating func interfaces(_ list: StringList, emptyHint: String) -> [InterfacePattern]? {
+    mutating func interfaces(_ list: StringList, emptyHint: String) -> [InterfacePattern]? {
         var patterns: [InterfacePattern] = []
         var seen: Set<InterfacePattern> = []
         var isRight = true
@@ -156,7 +156,7 @@ extension ConfigurationReader {
     /// Reads a list of networks, or nothing if one is wrong.
     ///
     /// - Parameter emptyHint: what to say in front of the error if the list is empty; nothing if it may be.
-    private mutating func networks(_ list: StringList, emptyHint: String?) -> NetworkList? {
+    mutating func networks(_ list: StringList, emptyHint: String?) -> NetworkList? {
         var networks: [IPNetwork] = []
         networks.reserveCapacity(list.count)
         for index in 0..<list.count {

@@ -31,13 +31,18 @@ extension ConfigurationReader {
             reportWrongType(entry.value, of: entry.key, expected: "a string with " + expected)
             return nil
         }
+        return ports(text, of: entry)
+    }
+
+    /// A port or a range in a part of an entry's text.
+    mutating func ports(_ text: String, of entry: TomlEntry) -> ClosedRange<UInt16>? {
         let ends = text.split(separator: "-", maxSplits: 2, omittingEmptySubsequences: false)
         let isNumeric = ends.allSatisfy { end in
             !end.isEmpty && end.utf8.allSatisfy { $0.decimalDigit != nil }
         }
         let problem: String
         if ends.count > 2 || !isNumeric {
-            problem = "expected \(expected)"
+            problem = "expected a port or a range, \"1024-65535\""
         } else {
             // Digits that are too many for the type are out of range too.
             let numbers = ends.map { UInt16($0) ?? 0 }

@@ -54,6 +54,7 @@ struct ConfigurationReader {
     mutating func configuration(_ root: TomlValue) -> Configuration? {
         var configuration = Configuration(origin: .file(path), outbound: [])
         var blocks: [OutboundDraft] = []
+        var forwards: [PortForwardDraft] = []
         var hasOutbound = false
         for entry in root.entries {
             switch entry.key {
@@ -73,6 +74,8 @@ struct ConfigurationReader {
             case "routed":
                 hasOutbound = true
                 blocks += repeatedTables(entry).map { routedBlock($0) }
+            case "port_forward":
+                forwards = repeatedTables(entry).map { portForward($0) }
             default:
                 // A misspelt one is not absent as well.
                 let meant = reportUnknown(entry)
@@ -81,7 +84,7 @@ struct ConfigurationReader {
                 }
             }
         }
-        if !hasOutbound {
+        if !hasOutbound, forwards.isEmpty {
             diagnostics.add(
                 .error, at: place(.init(line: 1, column: 1)),
                 "no \(OutboundBlock.Kind.choices): at least one must say out_interface and source")
@@ -90,6 +93,7 @@ struct ConfigurationReader {
         blocks.sort { $0.place.precedes($1.place) }
         reportConflicts(of: blocks)
         configuration.outbound = blocks.compactMap(\.block)
+        configuration.portForwards = portForwards(forwards, behind: configuration.outbound)
         return configuration
     }
 
@@ -211,12 +215,15 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, forward, mss, conntrack, reconcile, routed
+        case gateway, masquerade, routed
+        case portForward = "port_forward"
+        case forward, mss, conntrack, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
+            case .portForward: ["in_interface", "protocol", "port", "to", "source", "reflection"]
             case .forward: ["policy", "unsolicited", "foreign_drop"]
             case .mss: ["clamp"]
             case .conntrack: ["repair"]
@@ -228,7 +235,7 @@ struct ConfigurationReader {
         /// `[forward]`, and for one that there may be several of `[[masquerade]]`.
         var header: String {
             switch self {
-            case .masquerade, .routed: "[[\(rawValue)]]"
+            case .masquerade, .routed, .portForward: "[[\(rawValue)]]"
             case .gateway, .forward, .mss, .conntrack, .reconcile: "[\(rawValue)]"
             }
         }

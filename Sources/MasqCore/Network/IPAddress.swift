@@ -28,6 +28,11 @@ public struct IPAddress: Hashable, Sendable {
     /// Whether it is of use on its own link only, so that nothing is ever masqueraded to it: fe80::/10 (RFC 4291, 2.5.6).
     public var isLinkLocal: Bool { family == .ipv6 && value >> 118 == 0xfe80 >> 6 }
 
+    /// Whether it stands for a group, and never for one machine: 224.0.0.0/4 and the broadcast above it, ff00::/8.
+    public var isMulticast: Bool {
+        family == .ipv4 ? value >> 28 == 0xe || value == family.maximum : value >> 120 == 0xff
+    }
+
     /// Makes an address of a number that must not exceed the family's maximum.
     public init(family: AddressFamily, value: UInt128) {
         precondition(value <= family.maximum)

@@ -49,7 +49,7 @@ public struct Reconciler: Sendable {
             return refuse(reason)
         case .memoryFound(let found):
             switches.memory.formUnion(found)
-            desired = configuration.map { .desired($0, memory: switches.memory) }
+            desire()
             return []
         case .linksDumped(let new):
             return dumped(new)
@@ -156,8 +156,13 @@ extension Reconciler {
         owesReady = true
         backoff = Self.minimumBackoff
         switches.load(new)
-        desired = .desired(new, memory: switches.memory)
+        desire()
         return commit()
+    }
+
+    private mutating func desire() {
+        desired = configuration.map { .desired($0, memory: switches.memory) }
+        desired?.follow(links)
     }
 
     /// READY would claim that rules are in force: where none are yet, it is still to come.
@@ -205,6 +210,7 @@ extension Reconciler {
         }
         let before = UplinkStatus(configuration, links)
         links = new
+        desired?.follow(links)
         let isNews = UplinkStatus(configuration, links) != before
         let audit = foreign.moved(configuration, links)
         return look() + (isNews ? repairConnections() : []) + audit

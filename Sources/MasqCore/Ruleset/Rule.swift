@@ -30,6 +30,10 @@ public struct Rule: Equatable, Sendable {
         case interfaceIn(Direction, set: String)
         /// The address is in a set: `ip saddr @set`.
         case address(AddressFamily, AddressSide, set: String)
+        /// The names of both interfaces are in a set: `iifname . oifname @set`.
+        case interfacePairIn(set: String)
+        /// The family: `meta nfproto ipv4`.
+        case family(AddressFamily)
         /// The transport protocol: `meta l4proto tcp`.
         case transport(TransportProtocol)
         /// A ping over IPv6: `icmpv6 type echo-request`.
@@ -61,6 +65,8 @@ public struct Rule: Equatable, Sendable {
         case cameInClear
         /// The source is no address of the interface that it leaves by: `fib saddr . oif type != local`.
         case sourceForeignToOutInterface
+        /// The destination is no address of the machine's: `fib daddr type != local`.
+        case destinationNotLocal
     }
 
     /// What a rule does.
@@ -77,6 +83,10 @@ public struct Rule: Equatable, Sendable {
         case clampSegmentSize(SegmentSize)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
+        /// Goes on in the chain that a map holds for the destination address: `ip daddr vmap @map`.
+        case dispatchDestination(AddressFamily, map: String)
+        /// Translates the destination to the address and port that a map holds.
+        case translateDestination(AddressFamily, ForwardKey, map: String)
         /// Translates the source to the address of the interface that the packet leaves by.
         case masquerade(NATOptions)
     }
@@ -87,6 +97,14 @@ public struct Rule: Equatable, Sendable {
         case pathMTU
         /// This many bytes.
         case fixed(UInt16)
+    }
+
+    /// What a forwarded connection is looked up by.
+    public enum ForwardKey: Equatable, Sendable {
+        /// `meta l4proto . th dport`
+        case port
+        /// `ip saddr . tcp dport`
+        case sourceAndPort(TransportProtocol)
     }
 
     /// Which of a packet's two interfaces.

@@ -133,6 +133,7 @@ extension BaseChain {
             switch (hook, priority) {
             case (2, 0): "hook forward priority filter"
             case (3, 0): "hook output priority filter"
+            case (0, -95): "hook prerouting priority dstnat + 5"
             case (4, 105): "hook postrouting priority srcnat + 5"
             default: fatalError("no base chain of masqd is at hook \(hook), priority \(priority)")
             }
@@ -156,7 +157,9 @@ extension Rule.Match {
         case .interface(let direction, let pattern): "\(direction.text) \"\(pattern)\""
         case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
         case .address(let family, let side, let set):
-            "\(family == .ipv4 ? "ip" : "ip6") \(side == .source ? "saddr" : "daddr") @\(set)"
+            "\(family.text) \(side == .source ? "saddr" : "daddr") @\(set)"
+        case .interfacePairIn(let set): "iifname . oifname @\(set)"
+        case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"
         case .echoRequestOverIPv6: "icmpv6 type echo-request"
         case .sourceTranslated: "ct status snat"
@@ -171,6 +174,7 @@ extension Rule.Match {
         case .cameThroughIPsec: "meta ipsec exists"
         case .cameInClear: "meta ipsec missing"
         case .sourceForeignToOutInterface: "fib saddr . oif type != local"
+        case .destinationNotLocal: "fib daddr type != local"
         }
     }
 }
@@ -185,6 +189,9 @@ extension Rule.Action {
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
+        case .dispatchDestination(let family, let map): "\(family.text) daddr vmap @\(map)"
+        case .translateDestination(let family, let key, let map):
+            "dnat \(family.text) to \(key.text(family)) map @\(map)"
         case .masquerade(let options): options.masquerade
         }
     }
@@ -201,6 +208,20 @@ extension NATOptions {
         if persistent { flags.append("persistent") }
         if !flags.isEmpty { words.append(flags.joined(separator: ",")) }
         return words.joined(separator: " ")
+    }
+}
+
+extension AddressFamily {
+    /// nft's name for the header.
+    fileprivate var text: String { self == .ipv4 ? "ip" : "ip6" }
+}
+
+extension Rule.ForwardKey {
+    fileprivate func text(_ family: AddressFamily) -> String {
+        switch self {
+        case .port: "meta l4proto . th dport"
+        case .sourceAndPort(let transport): "\(family.text) saddr . \(transport.text) dport"
+        }
     }
 }
 

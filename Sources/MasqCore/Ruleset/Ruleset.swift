@@ -25,11 +25,20 @@ public struct Ruleset: Equatable, Sendable {
         public var name: String
         /// The elements, which say the set's type too.
         public var elements: Elements
+        /// How the elements follow the machine's links; absent: they don't.
+        public var source: LinkSource?
 
         /// Makes a set.
         public init(_ name: String, _ elements: Elements) {
             self.name = name
             self.elements = elements
+        }
+
+        /// Makes a set whose elements follow the links; there is none as long as no link is known.
+        public init(_ name: String, following source: LinkSource) {
+            self.name = name
+            self.source = source
+            elements = source.elements(Links())
         }
     }
 
@@ -105,6 +114,11 @@ public struct BaseChain: Hashable, Sendable {
 
     /// `type filter hook output priority filter; policy accept`.
     public static let output = BaseChain(type: "filter", hook: 3, priority: 0, policy: 1)
+
+    /// `type nat hook prerouting priority dstnat + 5; policy accept`.
+    ///
+    /// Behind an administrator's own destination NAT and Docker's (-100), and before firewalld's (-90).
+    public static let prerouting = BaseChain(type: "nat", hook: 0, priority: -95, policy: 1)
 
     /// `type nat hook postrouting priority srcnat + 5; policy accept`.
     ///

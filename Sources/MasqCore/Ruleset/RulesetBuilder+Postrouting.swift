@@ -8,7 +8,7 @@ extension RulesetBuilder {
             [
                 // A translated packet would no longer match its IPsec policy, and leave in clear.
                 Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source"))
-            ] + dispatch(.output, to: .translate, "toward an uplink"))
+            ] + reflectedSourceRules + dispatch(.output, to: .translate, "toward an uplink"))
     }
 
     /// The translation of what leaves by this uplink: the first block that the source belongs to decides.

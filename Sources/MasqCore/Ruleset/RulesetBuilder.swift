@@ -22,7 +22,7 @@ struct RulesetBuilder {
         self.configuration = configuration
         self.memory = memory
         blocks = BlockNames.all(of: configuration.outbound)
-        uplinks = Uplink.all(of: configuration.outbound)
+        uplinks = Uplink.all(of: configuration.outbound.map(\.outInterfaces))
     }
 
     func build() -> Ruleset {
@@ -51,6 +51,7 @@ struct RulesetBuilder {
         }
         ruleset.chains += uplinks.map(translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
+        ruleset.append(portForwardPage)
         return ruleset
     }
 
@@ -66,9 +67,7 @@ struct RulesetBuilder {
         configuration.forward.policy == .drop || blocks.contains { dropsUnsolicited($0) || $0.isRouted }
     }
 
-    var exactUplinks: [Uplink] {
-        uplinks.filter { if case .name = $0.pattern { true } else { false } }
-    }
+    var exactUplinks: [Uplink] { uplinks.filter(\.isExact) }
 
     /// The kinds of chain that exist once for each uplink, and the maps that lead to them.
     enum Page: String {
@@ -78,10 +77,17 @@ struct RulesetBuilder {
         case inward
         /// Connections that leave by the uplink.
         case translate
+        /// Connections that come in by the interface, to be forwarded.
+        case portForward = "port_forward"
+        /// Connections from inside to an address of the interface, to be forwarded.
+        case reflection
     }
 
-    private func jumps(_ page: Page) -> Ruleset.NamedSet {
-        let entries = exactUplinks.map { ("\($0.pattern)", $0.chainName(page)) }
+    private func jumps(_ page: Page) -> Ruleset.NamedSet { jumps(page, of: uplinks) }
+
+    /// The map from interfaces' whole names to their chains.
+    func jumps(_ page: Page, of uplinks: [Uplink]) -> Ruleset.NamedSet {
+        let entries = uplinks.filter(\.isExact).map { ("\($0.pattern)", $0.chainName(page)) }
         return Ruleset.NamedSet(page.rawValue, .jumps(Dictionary(uniqueKeysWithValues: entries)))
     }
 
@@ -193,19 +199,24 @@ struct Uplink {
     /// Indexes of the blocks, in the file's order: the first that matches a packet decides.
     let blocks: [Int]
 
+    /// Whether it is a whole name.
+    var isExact: Bool { if case .name = pattern { true } else { false } }
+
     /// Whole names first, then globs, the longer before the shorter.
     ///
     /// A pattern's blocks include those of the wider patterns that cover it. So the first chain that a packet
     /// reaches knows all of its blocks, and the file's order decides among them, not the way of writing.
-    static func all(of outbound: [OutboundBlock]) -> [Uplink] {
+    ///
+    /// - Parameter interfaces: the patterns of each block.
+    static func all(of interfaces: [[InterfacePattern]]) -> [Uplink] {
         var patterns: [InterfacePattern] = []
         var seen: Set<InterfacePattern> = []
-        for pattern in outbound.flatMap(\.outInterfaces) where seen.insert(pattern).inserted {
+        for pattern in interfaces.joined() where seen.insert(pattern).inserted {
             patterns.append(pattern)
         }
         var indexes: [InterfacePattern: [Int]] = [:]
-        for (index, block) in outbound.enumerated() {
-            for pattern in block.outInterfaces { indexes[pattern, default: []].append(index) }
+        for (index, patterns) in interfaces.enumerated() {
+            for pattern in patterns { indexes[pattern, default: []].append(index) }
         }
         let globs = patterns.filter { if case .prefix = $0 { true } else { false } }
             .sorted { "\($0)".utf8.count > "\($1)".utf8.count }

@@ -82,7 +82,7 @@ extension Rule {
             // counter name "masquerade_1"
             rule.refer(to: counter, type: NFT_OBJECT_COUNTER)
         }
-        action.lower(into: rule)
+        action.lower(into: rule, &family)
         rule.setComment(comment)
         return rule.payload()
     }
@@ -109,6 +109,15 @@ extension Rule.Match {
             known = family
             rule.loadAddress(family, side)
             rule.lookUp(set)
+        case .interfacePairIn(let set):
+            // iifname . oifname @set
+            rule.loadInterfaceName(.input)
+            rule.loadMeta(NFT_META_OIFNAME, into: NFT_REG_2)
+            rule.lookUp(set)
+        case .family(let family):
+            // meta nfproto ipv4
+            rule.require(family)
+            known = family
         case .transport(let transport):
             // meta l4proto tcp
             rule.loadMeta(NFT_META_L4PROTO)
@@ -176,18 +185,16 @@ extension Rule.Match {
             rule.compare([0])
         case .sourceForeignToOutInterface:
             // fib saddr . oif type != local
-            rule.add("fib") {
-                $0.set(NFTNL_EXPR_FIB_DREG, NFT_REG_1.rawValue)
-                $0.set(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE.rawValue)
-                $0.set(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_OIF.rawValue)
-            }
-            rule.compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
+            rule.requireNotLocal(NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_OIF.rawValue)
+        case .destinationNotLocal:
+            // fib daddr type != local
+            rule.requireNotLocal(NFTA_FIB_F_DADDR.rawValue)
         }
     }
 }
 
 extension Rule.Action {
-    fileprivate func lower(into rule: borrowing RuleObject) {
+    fileprivate func lower(into rule: borrowing RuleObject, _ known: inout AddressFamily?) {
         switch self {
         case .accept: rule.decide(NF_ACCEPT)
         case .drop: rule.decide(NF_DROP)
@@ -200,7 +207,44 @@ extension Rule.Action {
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
             rule.lookUp(map, into: NFT_REG_VERDICT)
+        case .dispatchDestination(let family, let map):
+            // ip daddr vmap @reflection
+            if known != family { rule.require(family) }
+            rule.loadAddress(family, .destination)
+            rule.lookUp(map, into: NFT_REG_VERDICT)
+        case .translateDestination(let family, let key, let map):
+            key.lower(into: rule, family, isFamilyKnown: known == family)
+            rule.lookUp(map, into: NFT_REG_1)
+            // The map holds an address and a port behind it, each from the start of a register.
+            let port = family == .ipv4 ? NFT_REG32_01 : NFT_REG_2
+            rule.add("nat") {
+                $0.set(NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT.rawValue)
+                $0.set(NFTNL_EXPR_NAT_FAMILY, UInt32(family.rawValue))
+                $0.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1.rawValue)
+                $0.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, NFT_REG_1.rawValue)
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port.rawValue)
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port.rawValue)
+                $0.set(NFTNL_EXPR_NAT_FLAGS, UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED))
+            }
         case .masquerade(let options): options.lowerMasquerade(into: rule)
+        }
+    }
+}
+
+extension Rule.ForwardKey {
+    fileprivate func lower(into rule: borrowing RuleObject, _ family: AddressFamily, isFamilyKnown: Bool) {
+        switch self {
+        case .port:
+            // meta l4proto . th dport
+            rule.loadMeta(NFT_META_L4PROTO)
+            rule.loadDestinationPort(into: NFT_REG32_01)
+        case .sourceAndPort(let transport):
+            // ip saddr . tcp dport
+            if !isFamilyKnown { rule.require(family) }
+            rule.loadMeta(NFT_META_L4PROTO)
+            rule.compare([transport.rawValue])
+            rule.loadAddress(family, .source)
+            rule.loadDestinationPort(into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
         }
     }
 }
@@ -234,10 +278,20 @@ extension NATOptions {
 
 // The words that rules are made of. Register 1 is the only one needed, but for a range of ports.
 extension RuleObject {
-    borrowing func loadMeta(_ key: nft_meta_keys) {
+    borrowing func loadMeta(_ key: nft_meta_keys, into register: nft_registers = NFT_REG_1) {
         add("meta") {
             $0.set(NFTNL_EXPR_META_KEY, key.rawValue)
-            $0.set(NFTNL_EXPR_META_DREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_META_DREG, register.rawValue)
+        }
+    }
+
+    /// `th dport`: the same place in all protocols that have ports.
+    borrowing func loadDestinationPort(into register: nft_registers) {
+        add("payload") {
+            $0.set(NFTNL_EXPR_PAYLOAD_DREG, register.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, 2)
+            $0.set(NFTNL_EXPR_PAYLOAD_LEN, 2)
         }
     }
 
@@ -303,6 +357,16 @@ extension RuleObject {
             $0.set(NFTNL_EXPR_BITWISE_MASK, bytes: bits)
             $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: [UInt8](repeating: 0, count: bits.count))
         }
+    }
+
+    /// `fib … type != local`
+    borrowing func requireNotLocal(_ flags: UInt32) {
+        add("fib") {
+            $0.set(NFTNL_EXPR_FIB_DREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE.rawValue)
+            $0.set(NFTNL_EXPR_FIB_FLAGS, flags)
+        }
+        compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
     }
 
     borrowing func lookUp(_ set: String, into register: nft_registers? = nil) {

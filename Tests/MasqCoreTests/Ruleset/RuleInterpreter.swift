@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-import MasqCore
+@testable import MasqCore
 
 /// A packet, as far as the rules look at it.
 struct SimulatedPacket {
@@ -10,6 +10,7 @@ struct SimulatedPacket {
     var destination: IPAddress
     var transport = Rule.TransportProtocol.tcp
     var isEchoRequest = false
+    var destinationPort: UInt16 = 0
     /// What connection tracking says; nothing of an INVALID or untracked packet's connection.
     var connection: Connection?
     var state: Rule.ConnectionState = []
@@ -18,6 +19,7 @@ struct SimulatedPacket {
     var isEncrypted = false
     var wasEncrypted = false
     var isSourceLocalToOutput = false
+    var isDestinationLocal = false
 
     struct Connection {
         var isSourceTranslated = false
@@ -39,6 +41,8 @@ struct SimulatedOutcome: Equatable {
         case accept
         case drop
         case masquerade(NATOptions)
+        /// The bytes of the new destination, as the map has them.
+        case forward([UInt8])
     }
 
     var verdict: Verdict
@@ -84,6 +88,15 @@ extension Ruleset {
                     return true
                 }
                 continue
+            case .dispatchDestination(_, let map):
+                guard case .addressJumps(_, let jumps) = elements(map) else { continue }
+                if let chain = jumps[packet.destination], run(packet, chain, &outcome) { return true }
+                continue
+            case .translateDestination(let family, let key, let map):
+                guard packet.source.family == family,
+                    let server = data(in: map, for: key.values(of: packet))
+                else { continue }
+                outcome.verdict = .forward(server)
             }
             outcome.counter = rule.counter
             return true
@@ -103,6 +116,10 @@ extension Ruleset {
             let address = side == .source ? packet.source : packet.destination
             return address.family == family
                 && ranges.ranges.contains { $0.first <= address.value && address.value <= $0.last }
+        case .interfacePairIn(let set):
+            guard let input = packet.input, let output = packet.output else { return false }
+            return data(in: set, for: [.interface(input), .interface(output)]) != nil
+        case .family(let family): return packet.source.family == family
         case .transport(let transport): return packet.transport == transport
         case .echoRequestOverIPv6:
             return packet.source.family == .ipv6 && packet.transport == .icmpv6 && packet.isEchoRequest
@@ -119,6 +136,7 @@ extension Ruleset {
         case .cameThroughIPsec: return packet.wasEncrypted
         case .cameInClear: return !packet.wasEncrypted
         case .sourceForeignToOutInterface: return !packet.isSourceLocalToOutput
+        case .destinationNotLocal: return !packet.isDestinationLocal
         }
     }
 
@@ -128,7 +146,36 @@ extension Ruleset {
 
     private func elements(_ set: String) -> Elements? { sets.first { $0.name == set }?.elements }
 
+    /// What a map holds for a key, nothing in a set; absent where the key is not in it.
+    private func data(in name: String, for key: [FieldValue]?) -> [UInt8]? {
+        guard case .entries(let entries) = elements(name), let key else { return nil }
+        var wanted = PackedElements.List()
+        wanted.append(key)
+        var data: [UInt8]?
+        PackedElements(ElementType(key: entries.type.key), wanted).forEach { wanted in
+            entries.forEach { entry in
+                let isIn =
+                    entries.type.isInterval
+                    ? zip(zip(entry.key, entry.lastKey), wanted.key).allSatisfy { $0.0 <= $1 && $1 <= $0.1 }
+                    : entry.key.elementsEqual(wanted.key)
+                if isIn { data = data ?? Array(entry.data) }
+            }
+        }
+        return data
+    }
+
     private func jumps(_ map: String) -> [String: String] {
         if case .jumps(let jumps) = elements(map) { jumps } else { [:] }
+    }
+}
+
+extension Rule.ForwardKey {
+    /// The key for a packet; absent where the rule does not look at it.
+    fileprivate func values(of packet: SimulatedPacket) -> [FieldValue]? {
+        switch self {
+        case .port: [.transport(packet.transport), .port(packet.destinationPort)]
+        case .sourceAndPort(packet.transport): [.address(packet.source), .port(packet.destinationPort)]
+        case .sourceAndPort: nil
+        }
     }
 }

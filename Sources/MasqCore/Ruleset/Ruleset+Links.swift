@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension Ruleset {
+    /// Brings the sets that follow the links up to date; everything else stays, and costs nothing.
+    ///
+    /// Rules match interfaces by name and wait for none of them. But what speaks of an uplink's present address has to
+    /// know the links as they are.
+    public mutating func follow(_ links: Links) {
+        for index in sets.indices {
+            guard let source = sets[index].source else { continue }
+            sets[index].elements = source.elements(links)
+        }
+    }
+}
+
+/// What a set that follows the links is made of.
+public enum LinkSource: Equatable, Sendable {
+    /// For each address of a link the chain of the first pattern that means the link.
+    case chainsByAddress(AddressFamily, [ChainOfLinks])
+    /// `iifname . oifname`: each link beside itself that has an address, but those that a pattern means.
+    case linksBesideThemselves(but: [InterfacePattern])
+
+    /// The chain for links.
+    public struct ChainOfLinks: Equatable, Sendable {
+        /// Which links.
+        public let pattern: InterfacePattern
+        /// The chain's name.
+        public let chain: String
+    }
+
+    /// The elements for the links as they are.
+    func elements(_ links: Links) -> Ruleset.Elements {
+        switch self {
+        case .chainsByAddress(let family, let chains):
+            var jumps: [IPAddress: String] = [:]
+            for link in links.byIndex.values.sorted(by: { $0.index < $1.index }) {
+                guard let chain = chains.first(where: { $0.pattern.matches(link.name) })?.chain else {
+                    continue
+                }
+                for address in link.addresses where address.family == family && !address.isLinkLocal {
+                    jumps[address] = jumps[address] ?? chain
+                }
+            }
+            return .addressJumps(family, jumps)
+        case .linksBesideThemselves(let excluded):
+            var pairs = PackedElements.List()
+            for link in links.byIndex.values where !link.addresses.allSatisfy(\.isLinkLocal) {
+                guard link.name != "lo", !excluded.contains(where: { $0.matches(link.name) }) else {
+                    continue
+                }
+                pairs.append([.interface(link.name), .interface(link.name)])
+            }
+            return .entries(PackedElements(ElementType(key: [.interfaceName, .interfaceName]), pairs))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension Ruleset {
+    /// Adds a page: objects that belong together and that nothing on other pages refers to.
+    mutating func append(_ page: Ruleset) {
+        counters += page.counters
+        alarms += page.alarms
+        sets += page.sets
+        chains += page.chains
+    }
+}
+
+extension RulesetBuilder {
+    /// Where connections to forwarded ports come in, and the servers behind them.
+    ///
+    /// One look-up finds the interface's chain, and one in there the server, however many forwards there are.
+    var portForwardPage: Ruleset {
+        var page = Ruleset()
+        let forwards = configuration.portForwards
+        guard !forwards.isEmpty else { return page }
+        let arrivals = Uplink.all(of: forwards.map(\.inInterfaces))
+        var rules: [Rule] = []
+
+        for arrival in arrivals {
+            append(.portForward, of: arrival, arrival.blocks.map { forwards[$0] }, to: &page)
+        }
+        if arrivals.contains(where: \.isExact) {
+            page.sets.append(jumps(.portForward, of: arrivals))
+            rules.append(
+                Rule(
+                    [], .dispatch(.input, map: Page.portForward.rawValue),
+                    comment: comment("port forwards", line: forwards[0].line)))
+        }
+        for arrival in arrivals where !arrival.isExact {
+            rules.append(
+                Rule(
+                    [.interface(.input, arrival.pattern)], .jump(arrival.chainName(.portForward)),
+                    comment: comment("port forwards", line: forwards[arrival.blocks[0]].line)))
+        }
+        rules += reflect(arrivals, page: &page)
+        page.chains.append(.init("prerouting", base: .prerouting, rules))
+        return page
+    }
+
+    /// What comes from inside to an address of an interface is forwarded as if it had come in there.
+    private func reflect(_ arrivals: [Uplink], page: inout Ruleset) -> [Rule] {
+        let forwards = configuration.portForwards
+        guard let first = forwards.first(where: \.reflection) else { return [] }
+        var chains: [LinkSource.ChainOfLinks] = []
+        for arrival in arrivals {
+            let own = arrival.blocks.map { forwards[$0] }
+            let reflected = own.filter(\.reflection)
+            guard !reflected.isEmpty else { continue }
+            // Mostly all of them are, and then their chain serves for both.
+            let kind = reflected.count == own.count ? Page.portForward : .reflection
+            if kind == .reflection { append(kind, of: arrival, reflected, to: &page) }
+            chains.append(.init(pattern: arrival.pattern, chain: arrival.chainName(kind)))
+        }
+        let text = comment("reflection", line: first.line)
+        var rules: [Rule] = []
+        let outside = Uplink.all(of: [
+            configuration.outbound.flatMap(\.outInterfaces) + arrivals.map(\.pattern)
+        ])
+        let names = outside.compactMap { if case .name(let name) = $0.pattern { name } else { nil } }
+        if !names.isEmpty {
+            page.sets.append(.init("outside", .interfaces(Set(names))))
+            rules.append(Rule([.interfaceIn(.input, set: "outside")], .accept, comment: text))
+        }
+        for glob in outside where !glob.isExact {
+            rules.append(Rule([.interface(.input, glob.pattern)], .accept, comment: text))
+        }
+        for family in AddressFamily.allCases
+        where forwards.contains(where: { $0.reflection && $0.address.family == family }) {
+            let map = family == .ipv4 ? "reflection" : "reflection_ipv6"
+            page.sets.append(.init(map, following: .chainsByAddress(family, chains)))
+            rules.append(Rule([], .dispatchDestination(family, map: map), comment: text))
+        }
+        page.sets.append(
+            .init(Self.sameInterface, following: .linksBesideThemselves(but: outside.map(\.pattern))))
+        return rules
+    }
+
+    private static let sameInterface = "same_interface"
+
+    /// A server that is on its client's own network would answer past the gateway.
+    var reflectedSourceRules: [Rule] {
+        guard let first = configuration.portForwards.first(where: \.reflection) else { return [] }
+        return [
+            Rule(
+                [.destinationTranslated, .interfacePairIn(set: Self.sameInterface)],
+                .masquerade(NATOptions()),
+                comment: comment("reflection within one network", line: first.line))
+        ]
+    }
+
+    /// Appends the chain of one interface's forwards, and its maps.
+    private func append(
+        _ kind: Page, of arrival: Uplink, _ forwards: [PortForward], to page: inout Ruleset
+    ) {
+        let chain = arrival.chainName(kind)
+        var rules = [
+            Rule(
+                [.destinationNotLocal], .accept,
+                comment: comment("not for the gateway", line: forwards.first?.line))
+        ]
+        for family in AddressFamily.allCases {
+            let own = forwards.filter { $0.address.family == family }
+            let suffix = family == .ipv4 ? "" : "_ipv6"
+            // Those for some sources only are the more exact ones.
+            for transport in [Rule.TransportProtocol.tcp, .udp] {
+                let limited = own.filter { !$0.source.isEmpty && $0.transports.contains(transport) }
+                guard let first = limited.first else { continue }
+                let map = "\(chain)_\(transport.text)_source\(suffix)"
+                page.sets.append(.init(map, .entries(PortForward.elements(of: limited, family, transport))))
+                rules.append(
+                    Rule(
+                        [], .translateDestination(family, .sourceAndPort(transport), map: map),
+                        comment: comment("port forwards for some sources", line: first.line)))
+            }
+            let open = own.filter(\.source.isEmpty)
+            guard let first = open.first else { continue }
+            let map = chain + suffix
+            page.sets.append(.init(map, .entries(PortForward.elements(of: open, family))))
+            rules.append(
+                Rule(
+                    [.family(family)], .translateDestination(family, .port, map: map),
+                    comment: comment("port forwards", line: first.line)))
+        }
+        page.chains.append(.init(chain, rules))
+    }
+}
+
+extension PortForward {
+    /// `tcp . 443 : 192.168.5.10 . 8443` for every port of every forward.
+    fileprivate static func elements(of forwards: [PortForward], _ family: AddressFamily) -> PackedElements {
+        var list = PackedElements.List()
+        for forward in forwards {
+            for transport in forward.transports {
+                forward.forEachPort { list.append([.transport(transport), .port($0)], data: $1) }
+            }
+        }
+        let data: [ElementType.Field] = [.address(family), .service]
+        return PackedElements(
+            ElementType(key: [.protocol, .service], data: data, countsPackets: true), list)
+    }
+
+    /// `198.51.100.0/24 . 443 : 192.168.5.10 . 8443` for every port and source of every forward.
+    fileprivate static func elements(
+        of forwards: [PortForward], _ family: AddressFamily, _ transport: Rule.TransportProtocol
+    ) -> PackedElements {
+        var list = PackedElements.List()
+        for forward in forwards {
+            for range in AddressRanges(family: family, networks: forward.source).ranges {
+                let (first, last) = (
+                    IPAddress(family: family, value: range.first),
+                    IPAddress(family: family, value: range.last)
+                )
+                forward.forEachPort {
+                    list.append(
+                        [.address(first), .port($0)], through: [.address(last), .port($0)], data: $1)
+                }
+            }
+        }
+        let address = ElementType.Field.address(family)
+        return PackedElements(
+            ElementType(
+                key: [address, .service], data: [address, .service], isInterval: true, countsPackets: true),
+            list)
+    }
+
+    private func forEachPort(_ body: (UInt16, [FieldValue]) -> Void) {
+        for port in ports {
+            body(port, [.address(address), .port(firstPort + (port - ports.lowerBound))])
+        }
+    }
+}

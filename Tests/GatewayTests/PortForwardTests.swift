@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import TestSupport
+import Testing
+
+@Suite("Port forwards")
+struct PortForwardTests {
+    /// Port 443 of the gateway leads to a server in the private network, 444 to one behind another interface.
+    private static let forwards =
+        Scenario.configuration + """
+            [[port_forward]]
+            protocol = "both"
+            port = 443
+            to = "192.168.1.3:7777"
+
+            [[port_forward]]
+            protocol = "both"
+            port = 444
+            to = "10.9.0.2:7777"
+
+            [[port_forward]]
+            protocol = "both"
+            port = 443
+            to = "[fd00:1::3]:7777"
+
+            """
+
+    /// A gateway with the forwards, and a server in the private network beside the client.
+    private struct Scenery {
+        let gateway: Gateway
+        let masqd: Masqd
+        let server: AddressServer
+
+        init(_ configuration: String = PortForwardTests.forwards) throws {
+            let scenario = try Scenario(configuration)
+            (gateway, masqd) = (scenario.gateway, scenario.masqd)
+            try gateway.lan.ip("addr add 192.168.1.3/24 dev eth0", "addr add fd00:1::3/64 dev eth0 nodad")
+            let lan = gateway.lan
+            try eventually("fd00:1::3 is local") {
+                let answer = try Command("ip", "-6", "route", "get", "fd00:1::3").run(in: lan)
+                return answer.status == 0 && answer.standardOutput.contains("local fd00:1::3")
+            }
+            server = try AddressServer(in: gateway.lan, addresses: ["192.168.1.3", "fd00:1::3"])
+        }
+
+        /// The source that a server sees of a connection from outside; throws when no answer comes.
+        func seenFromOutside(
+            _ transport: Conversation.Transport, from source: String = "198.51.100.80", to endpoint: Endpoint,
+            limit: Duration = .seconds(10)
+        ) throws -> String {
+            try Conversation(
+                transport, from: gateway.wan, source: Endpoint(source), to: endpoint, limit: limit
+            ).ask(limit: limit).address
+        }
+
+        /// Whether anything answers there; waits a quarter of a second.
+        func isAnsweredOutside(
+            _ transport: Conversation.Transport, from source: String = "198.51.100.80", to endpoint: Endpoint
+        ) -> Bool {
+            (try? seenFromOutside(transport, from: source, to: endpoint, limit: .milliseconds(250))) != nil
+        }
+    }
+
+    @Test("The world reaches the server, which sees who it is", arguments: Conversation.Transport.allCases)
+    func fromOutside(transport: Conversation.Transport) throws {
+        let scenery = try Scenery()
+        #expect(
+            try scenery.seenFromOutside(transport, to: Endpoint("203.0.113.7", 443)) == "198.51.100.80")
+        #expect(
+            try scenery.seenFromOutside(transport, to: Endpoint("203.0.113.7", 444)) == "198.51.100.80")
+        #expect(
+            try scenery.seenFromOutside(transport, from: "2001:db8:80::80", to: Endpoint("2001:db8::7", 443))
+                == "2001:db8:80::80")
+        #expect(!scenery.isAnsweredOutside(transport, to: Endpoint("203.0.113.7", 445)))
+        #expect(try scenery.gateway.leaks() == 0)
+    }
+
+    @Test(
+        "Clients inside reach it under the uplink's present address",
+        arguments: Conversation.Transport.allCases)
+    func reflection(transport: Conversation.Transport) throws {
+        let scenery = try Scenery()
+        let gateway = scenery.gateway
+        // The server is on the client's own network: it must answer through the gateway.
+        #expect(
+            try gateway.seenSource(transport, from: "192.168.1.2", to: Endpoint("203.0.113.7", 443)).address
+                == "192.168.1.1")
+        // Behind another interface it sees who it is.
+        #expect(
+            try gateway.seenSource(transport, from: "192.168.1.2", to: Endpoint("203.0.113.7", 444)).address
+                == "192.168.1.2")
+        #expect(
+            try gateway.seenSource(transport, from: "fd00:1::2", to: Endpoint("2001:db8::7", 443)).address
+                == "fd00:1::1")
+
+        try gateway.hangUp()
+        try gateway.dialUp(address: "203.0.113.77")
+        try scenery.masqd.waitForStatus(containing: "203.0.113.77")
+        #expect(
+            try gateway.seenSource(transport, from: "192.168.1.2", to: Endpoint("203.0.113.77", 443)).address
+                == "192.168.1.1")
+        #expect(
+            try scenery.seenFromOutside(transport, to: Endpoint("203.0.113.77", 443)) == "198.51.100.80")
+        #expect(!gateway.isAnswered(transport, to: Endpoint("203.0.113.7", 443)))
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("Without reflection only the world reaches it")
+    func withoutReflection() throws {
+        let scenery = try Scenery(
+            Scenario.configuration + """
+                [[port_forward]]
+                port = 443
+                to = "192.168.1.3:7777"
+                reflection = false
+
+                [[port_forward]]
+                port = 444
+                to = "10.9.0.2:7777"
+
+                """)
+        #expect(scenery.isAnsweredOutside(.tcp, to: Endpoint("203.0.113.7", 443)))
+        #expect(!scenery.gateway.isAnswered(.tcp, to: Endpoint("203.0.113.7", 443)))
+        #expect(scenery.gateway.isAnswered(.tcp, to: Endpoint("203.0.113.7", 444)))
+    }
+
+    @Test("A forward for some sources is for nobody else, and goes before one for everybody")
+    func sources() throws {
+        let scenery = try Scenery(
+            Scenario.configuration + """
+                [[port_forward]]
+                port = 444
+                to = "10.9.0.2:7777"
+
+                [[port_forward]]
+                port = "443-444"
+                to = "192.168.1.3:7777-7778"
+                source = "198.51.100.81/32"
+
+                """)
+        let (one, other) = (Endpoint("203.0.113.7", 443), Endpoint("203.0.113.7", 444))
+        #expect(scenery.isAnsweredOutside(.tcp, from: "198.51.100.81", to: one))
+        #expect(!scenery.isAnsweredOutside(.tcp, from: "198.51.100.80", to: one))
+        #expect(scenery.isAnsweredOutside(.tcp, from: "198.51.100.80", to: other))
+        // Nothing listens on 7778.
+        #expect(!scenery.isAnsweredOutside(.tcp, from: "198.51.100.81", to: other))
+    }
+
+    @Test("What passes through the gateway to other addresses is not caught")
+    func passingBy() throws {
+        let scenery = try Scenery(
+            """
+            [[masquerade]]
+            out_interface = "ppp0"
+            source = "192.168.0.0/16"
+
+            [[port_forward]]
+            port = 7777
+            to = "10.9.0.2"
+
+            """)
+        let server = try AddressServer(in: scenery.gateway.lan, addresses: ["172.20.0.2"])
+        // A public network behind the gateway: its own server answers, and not the one of the forward.
+        let conversation = try Conversation(
+            .tcp, from: scenery.gateway.wan, to: Endpoint("172.20.0.2", AddressServer.port))
+        _ = try conversation.ask()
+        let counts = try scenery.gateway.router.nftListing("map inet masqd port_forward_ppp0")
+        #expect(counts.contains("counter packets 0"))
+        withExtendedLifetime(server) {}
+    }
+
+    @Test("A forward that changes leaves its connections alone, and the others' counters")
+    func reload() throws {
+        let scenery = try Scenery()
+        let endpoint = Endpoint("203.0.113.7", 443)
+        let conversation = try Conversation(.tcp, from: scenery.gateway.wan, to: endpoint)
+        let seen = try conversation.ask()
+        _ = try scenery.seenFromOutside(.tcp, to: Endpoint("203.0.113.7", 444))
+        let changed = Self.forwards.replacing("192.168.1.3:7777", with: "192.168.1.3:7778")
+        try scenery.masqd.reload(changed)
+        #expect(!scenery.isAnsweredOutside(.tcp, to: endpoint))
+        #expect(try conversation.ask() == seen)
+        let listing = try scenery.gateway.router.nftListing("map inet masqd port_forward_ppp0")
+        #expect(listing.contains("tcp . 444 counter packets 1"))
+    }
+
+    @Test("With policy = \"drop\" forwards pass too, from outside and from inside")
+    func policyDrop() throws {
+        let scenery = try Scenery(Self.forwards + "[forward]\npolicy = \"drop\"\n")
+        #expect(scenery.isAnsweredOutside(.tcp, to: Endpoint("203.0.113.7", 443)))
+        #expect(scenery.gateway.isAnswered(.tcp, to: Endpoint("203.0.113.7", 443)))
+        #expect(scenery.gateway.isAnswered(.tcp, to: Endpoint("203.0.113.7", 444)))
+    }
+}
