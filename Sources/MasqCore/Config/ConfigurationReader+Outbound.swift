@@ -12,6 +12,10 @@ struct OutboundDraft {
     var exclude: NetworkList?
     var options = NATOptions()
     var routing = Routing()
+    /// Absent if the block has no right list of targets.
+    var targets: TargetList?
+    /// The keys that are of no use where a network is mapped to another.
+    var portKeys: [TomlEntry] = []
 
     init(_ kind: OutboundBlock.Kind, at place: Place) {
         self.kind = kind
@@ -21,11 +25,14 @@ struct OutboundDraft {
     /// The whole block, if everything that it needs is right.
     var block: OutboundBlock? {
         guard let outInterfaces, let source else { return nil }
-        let translation: OutboundBlock.Translation =
-            switch kind {
-            case .masquerade: .masquerade(options)
-            case .routed: .routed(routing)
-            }
+        let translation: OutboundBlock.Translation
+        switch kind {
+        case .masquerade: translation = .masquerade(options)
+        case .routed: translation = .routed(routing)
+        case .snat:
+            guard let targets else { return nil }
+            translation = .snat(SourceNAT(to: targets.targets, options: options))
+        }
         var block = OutboundBlock(
             line: place.position?.line ?? 0, outInterfaces: outInterfaces, source: source.merged,
             translation: translation)
@@ -52,8 +59,7 @@ extension ConfigurationReader {
     mutating func masqueradeBlock(_ table: TomlValue) -> OutboundDraft {
         outboundBlock(.masquerade, table) { reader, entry, draft in
             switch entry.key {
-            case "exclude":
-                draft.exclude = reader.strings(entry).flatMap { reader.networks($0, emptyHint: nil) }
+            case "exclude": draft.exclude = reader.exclude(entry)
             default: return reader.readOption(entry, into: &draft.options)
             }
             return true
@@ -72,6 +78,22 @@ extension ConfigurationReader {
         }
     }
 
+    /// Reads one `[[snat]]`.
+    mutating func snatBlock(_ table: TomlValue) -> OutboundDraft {
+        let draft = outboundBlock(.snat, table) { reader, entry, draft in
+            switch entry.key {
+            case "to": draft.targets = reader.targets(entry)
+            case "exclude": draft.exclude = reader.exclude(entry)
+            default:
+                draft.portKeys.append(entry)
+                return reader.readOption(entry, into: &draft.options)
+            }
+            return true
+        }
+        reportTargets(of: draft)
+        return draft
+    }
+
     /// Reads a block of any kind: what all kinds have, what one kind has, and what is missing.
     ///
     /// - Parameter readOwn: reads a key of the kind's own, and says whether it is one.
@@ -80,7 +102,7 @@ extension ConfigurationReader {
         readOwn: (inout ConfigurationReader, TomlEntry, inout OutboundDraft) -> Bool
     ) -> OutboundDraft {
         var draft = OutboundDraft(kind, at: place(table.position))
-        var missing = ["out_interface", "source"]
+        var missing = kind.requiredKeys
         for entry in table.entries {
             missing.removeAll { $0 == entry.key }
             switch entry.key {
@@ -102,6 +124,10 @@ extension ConfigurationReader {
         }
         reportUselessExclude(of: draft)
         return draft
+    }
+
+    private mutating func exclude(_ entry: TomlEntry) -> NetworkList? {
+        strings(entry).flatMap { networks($0, emptyHint: nil) }
     }
 
     /// Reads a key of ``NATOptions``, or says that it is none.
@@ -189,10 +215,10 @@ extension ConfigurationReader {
         guard let exclude = draft.exclude, let source = draft.source else { return }
         for family in AddressFamily.allCases where !source.networks.contains(where: { $0.family == family }) {
             guard let index = exclude.networks.firstIndex(where: { $0.family == family }) else { continue }
-            let name = family == .ipv4 ? "IPv4" : "IPv6"
             diagnostics.add(
                 .warning, at: exclude.strings.place(of: index),
-                "\"\(exclude.networks[index])\" excludes nothing, since no source of this block is \(name)")
+                "\"\(exclude.networks[index])\" excludes nothing, since no source of this block is \(family.name)"
+            )
         }
     }
 }
@@ -203,7 +229,14 @@ extension OutboundBlock.Kind {
         switch self {
         case .masquerade: .masquerade
         case .routed: .routed
+        case .snat: .snat
         }
+    }
+
+    /// What a block can't be without.
+    fileprivate var requiredKeys: [String] {
+        let common = ["out_interface", "source"]
+        return self == .snat ? common + ["to"] : common
     }
 
     /// `[[masquerade]]`.

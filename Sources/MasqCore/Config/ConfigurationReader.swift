@@ -76,6 +76,9 @@ struct ConfigurationReader {
                 blocks += repeatedTables(entry).map { routedBlock($0) }
             case "port_forward":
                 forwards = repeatedTables(entry).map { portForward($0) }
+            case "snat":
+                hasOutbound = true
+                blocks += repeatedTables(entry).map { snatBlock($0) }
             default:
                 // A misspelt one is not absent as well.
                 let meant = reportUnknown(entry)
@@ -215,7 +218,7 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, routed
+        case gateway, masquerade, routed, snat
         case portForward = "port_forward"
         case forward, mss, conntrack, reconcile
 
@@ -229,13 +232,14 @@ struct ConfigurationReader {
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
+            case .snat: ["out_interface", "source", "to", "exclude", "ports", "random", "persistent"]
             }
         }
 
         /// `[forward]`, and for one that there may be several of `[[masquerade]]`.
         var header: String {
             switch self {
-            case .masquerade, .routed, .portForward: "[[\(rawValue)]]"
+            case .masquerade, .routed, .snat, .portForward: "[[\(rawValue)]]"
             case .gateway, .forward, .mss, .conntrack, .reconcile: "[\(rawValue)]"
             }
         }

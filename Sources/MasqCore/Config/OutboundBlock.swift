@@ -30,6 +30,8 @@ public struct OutboundBlock: Equatable, Sendable {
         case masquerade(NATOptions)
         /// `[[routed]]`: the source's own.
         case routed(Routing)
+        /// `[[snat]]`: what the file says.
+        case snat(SourceNAT)
 
         /// Whether the far side must never see a source's own address.
         public var hidesSource: Bool {
@@ -39,7 +41,7 @@ public struct OutboundBlock: Equatable, Sendable {
 
     /// The kinds of blocks: the raw value is the table's name in the file, and begins the names in the kernel.
     public enum Kind: String, CaseIterable, Sendable {
-        case masquerade, routed
+        case masquerade, routed, snat
     }
 
     /// What the block is called in the file.
@@ -47,6 +49,7 @@ public struct OutboundBlock: Equatable, Sendable {
         switch translation {
         case .masquerade: .masquerade
         case .routed: .routed
+        case .snat: .snat
         }
     }
 
@@ -65,6 +68,23 @@ public struct Routing: Equatable, Sendable {
 
     /// Makes it with its defaults.
     public init() {}
+}
+
+/// What `[[snat]]` says.
+public struct SourceNAT: Equatable, Sendable {
+    /// `to`: one for each family of the sources.
+    public var targets: [NATTarget]
+    /// Of no use where a network is mapped to another.
+    public var options: NATOptions
+
+    /// Makes it of its parts.
+    public init(to targets: [NATTarget], options: NATOptions = NATOptions()) {
+        self.targets = targets
+        self.options = options
+    }
+
+    /// What the sources of one family are translated to.
+    public func target(_ family: AddressFamily) -> NATTarget? { targets.first { $0.family == family } }
 }
 
 /// How the kernel chooses an address and a port for a connection that it translates the source of.

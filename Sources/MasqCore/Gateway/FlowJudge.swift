@@ -3,7 +3,8 @@
 /// Says which connections are translated wrongly, and will be for ever unless their conntrack entry goes.
 ///
 /// One invariant: a connection whose route leads out of an uplink has the address that the first block with this source
-/// and this uplink gives it. For `[[masquerade]]` that is an address of the uplink; for `[[routed]]` the source's own.
+/// and this uplink gives it. For `[[masquerade]]` that is an address of the uplink; for `[[snat]]` one of the file's, wherever it is; for
+/// `[[routed]]` the source's own.
 /// It breaks when a connection began without a rule, or through a link that is not an uplink; when the address of a
 /// link with a peer is replaced; when a link was up before it had an address; when the file says something else now.
 public struct FlowJudge: Sendable {
@@ -45,6 +46,8 @@ public struct FlowJudge: Sendable {
             switch translation {
             case .masquerade: uplinkAddresses.contains(flow.translatedSource)
             case .routed: flow.translatedSource == flow.source
+            case .snat(let snat):
+                snat.target(flow.source.family)?.allows(flow.translatedSource, for: flow.source) == true
             }
         }
 
@@ -52,7 +55,7 @@ public struct FlowJudge: Sendable {
         func canTranslate(_ flow: Flow, leavingBy link: Int32) -> Bool {
             switch translation {
             case .masquerade: uplinks[link]?.contains(flow.source.family) == true
-            case .routed: true
+            case .routed, .snat: true
             }
         }
     }

@@ -113,6 +113,7 @@ extension OutboundBlock.Kind {
         switch self {
         case .masquerade: "masquerading"
         case .routed: "routing"
+        case .snat: "translating"
         }
     }
 }
@@ -122,7 +123,7 @@ extension OutboundBlock.Translation {
     fileprivate var needsAddress: Bool {
         switch self {
         case .masquerade: true
-        case .routed: false
+        case .routed, .snat: false
         }
     }
 }

@@ -89,6 +89,8 @@ public struct Rule: Equatable, Sendable {
         case translateDestination(AddressFamily, ForwardKey, map: String)
         /// Translates the source to the address of the interface that the packet leaves by.
         case masquerade(NATOptions)
+        /// Translates the source: `snat ip to 203.0.113.10`, `snat ip prefix to 203.0.113.0/24`.
+        case sourceNAT(NATTarget, NATOptions)
     }
 
     /// What the maximum segment size option is lowered to; the kernel never raises it (`nft_exthdr_tcp_set_eval`).

@@ -193,21 +193,44 @@ extension Rule.Action {
         case .translateDestination(let family, let key, let map):
             "dnat \(family.text) to \(key.text(family)) map @\(map)"
         case .masquerade(let options): options.masquerade
+        case .sourceNAT(let target, let options): options.sourceNAT(to: target)
         }
     }
 }
 
 extension NATOptions {
     fileprivate var masquerade: String {
-        var words = ["masquerade"]
-        if let ports {
-            let last = ports.count == 1 ? "" : "-\(ports.upperBound)"
-            words.append("to :\(ports.lowerBound)\(last)")
-        }
+        (["masquerade"] + (portsText.map { ["to " + $0] } ?? []) + flagsText).joined(separator: " ")
+    }
+
+    fileprivate func sourceNAT(to target: NATTarget) -> String {
+        (["snat \(target.text(ports: portsText ?? ""))"] + flagsText).joined(separator: " ")
+    }
+
+    /// `:1024-65535`.
+    private var portsText: String? {
+        ports.map { ":\($0.lowerBound)\($0.count == 1 ? "" : "-\($0.upperBound)")" }
+    }
+
+    private var flagsText: [String] {
         var flags = random == .none ? [] : [random.rawValue]
         if persistent { flags.append("persistent") }
-        if !flags.isEmpty { words.append(flags.joined(separator: ",")) }
-        return words.joined(separator: " ")
+        return flags.isEmpty ? [] : [flags.joined(separator: ",")]
+    }
+}
+
+extension NATTarget {
+    /// `ip to 203.0.113.10:1024-65535`, `ip6 prefix to 2001:db8::/64`.
+    fileprivate func text(ports: String) -> String {
+        let word = family == .ipv4 ? "ip" : "ip6"
+        switch self {
+        case .network(let network): return "\(word) prefix to \(network)"
+        case .pool(let family, let range):
+            let needsBrackets = family == .ipv6 && !ports.isEmpty
+            let ends = [first, last].map { needsBrackets ? "[\($0)]" : "\($0)" }
+            let pool = range.first == range.last ? ends[0] : ends.joined(separator: "-")
+            return "\(word) to \(pool)\(ports)"
+        }
     }
 }
 

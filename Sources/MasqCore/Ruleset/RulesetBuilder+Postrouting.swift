@@ -22,30 +22,43 @@ extension RulesetBuilder {
                     let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
                     rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
                 }
-                switch block.block.translation {
-                case .masquerade(let options): rules += masquerade(block, family, source, options)
-                case .routed:
-                    rules.append(
-                        Rule([source], counter: block.counter, .accept, comment: comment(block)))
-                }
+                rules += translation(block, family, source)
             }
         }
         return .init(uplink.chainName(.translate), rules)
     }
 
+    private func translation(
+        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match
+    ) -> [Rule] {
+        switch block.block.translation {
+        case .masquerade(let options):
+            return translation(block, family, source, options) { .masquerade($0) }
+        case .routed:
+            return [Rule([source], counter: block.counter, .accept, comment: comment(block))]
+        case .snat(let snat):
+            guard let target = snat.target(family) else { return [] }  // the reader refuses it
+            // Each source has an address of its own, so there is nothing to choose.
+            var options = snat.options
+            if case .network = target { options = NATOptions() }
+            return translation(block, family, source, options) { .sourceNAT(target, $0) }
+        }
+    }
+
     /// `ports` is for protocols that have any, and ICMP's identifiers; everything else has none to choose.
-    private func masquerade(
-        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match, _ options: NATOptions
+    private func translation(
+        _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match, _ options: NATOptions,
+        _ action: (NATOptions) -> Rule.Action
     ) -> [Rule] {
         var plain = options
         plain.ports = nil
         let text = comment(block)
-        let rest = Rule([source], counter: block.counter, .masquerade(plain), comment: text)
+        let rest = Rule([source], counter: block.counter, action(plain), comment: text)
         guard options.ports != nil else { return [rest] }
 
         let protocols: [Rule.TransportProtocol] = [.tcp, .udp, family == .ipv4 ? .icmp : .icmpv6, .sctp]
         return protocols.map {
-            Rule([.transport($0), source], counter: block.counter, .masquerade(options), comment: text)
+            Rule([.transport($0), source], counter: block.counter, action(options), comment: text)
         } + [rest]
     }
 }

@@ -227,6 +227,7 @@ extension Rule.Action {
                 $0.set(NFTNL_EXPR_NAT_FLAGS, UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED))
             }
         case .masquerade(let options): options.lowerMasquerade(into: rule)
+        case .sourceNAT(let target, let options): options.lowerSourceNAT(to: target, into: rule)
         }
     }
 }
@@ -251,6 +252,46 @@ extension Rule.ForwardKey {
 
 extension NATOptions {
     fileprivate func lowerMasquerade(into rule: borrowing RuleObject) {
+        var registers = Registers()
+        var flags = kernelFlags
+        guard let ports else {
+            // masquerade random,persistent: a FLAGS of 0 is not answered, so it is not written
+            rule.add("masq") { if flags != 0 { $0.set(NFTNL_EXPR_MASQ_FLAGS, flags) } }
+            return
+        }
+        // masquerade to :1024-65535
+        flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED)
+        let (low, high) = rule.load(ports, &registers)
+        rule.add("masq") {
+            $0.set(NFTNL_EXPR_MASQ_FLAGS, flags)
+            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MIN, low)
+            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MAX, high)
+        }
+    }
+
+    /// snat ip to 203.0.113.10-203.0.113.12:1024-65535 random
+    fileprivate func lowerSourceNAT(to target: NATTarget, into rule: borrowing RuleObject) {
+        var registers = Registers()
+        var flags = kernelFlags | UInt32(NF_NAT_RANGE_MAP_IPS)
+        if case .network = target { flags |= UInt32(NF_NAT_RANGE_NETMAP) }
+        let (first, last) = rule.load(target, &registers)
+        let ports = ports.map { rule.load($0, &registers) }
+        if ports != nil { flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED) }
+        rule.add("nat") {
+            $0.set(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT.rawValue)
+            $0.set(NFTNL_EXPR_NAT_FAMILY, target.family.rawValue)
+            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, first)
+            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, last)
+            if let ports {
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, ports.0)
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, ports.1)
+            }
+            $0.set(NFTNL_EXPR_NAT_FLAGS, flags)
+        }
+    }
+
+    /// `NF_NAT_RANGE_*` of those options that are flags.
+    private var kernelFlags: UInt32 {
         var flags: UInt32 = 0
         switch random {
         case .none: break
@@ -258,21 +299,40 @@ extension NATOptions {
         case .fullyRandom: flags |= UInt32(NF_NAT_RANGE_PROTO_RANDOM_FULLY)
         }
         if persistent { flags |= UInt32(NF_NAT_RANGE_PERSISTENT) }
-        guard let ports else {
-            // masquerade random,persistent: a FLAGS of 0 is not answered, so it is not written
-            rule.add("masq") { if flags != 0 { $0.set(NFTNL_EXPR_MASQ_FLAGS, flags) } }
-            return
-        }
-        // masquerade to :1024-65535: each port in a register of its own; a single one is both ends
-        flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED)
-        let upper = ports.count == 1 ? NFT_REG_1 : NFT_REG_2
-        rule.load(bytes(of: ports.lowerBound.bigEndian), into: NFT_REG_1)
-        if ports.count > 1 { rule.load(bytes(of: ports.upperBound.bigEndian), into: upper) }
-        rule.add("masq") {
-            $0.set(NFTNL_EXPR_MASQ_FLAGS, flags)
-            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MIN, NFT_REG_1.rawValue)
-            $0.set(NFTNL_EXPR_MASQ_REG_PROTO_MAX, upper.rawValue)
-        }
+        return flags
+    }
+}
+
+/// Registers of 16 bytes, taken one after the other as nft does.
+private struct Registers {
+    private var number = NFT_REG_VERDICT.rawValue
+
+    mutating func next() -> UInt32 {
+        number += 1
+        return number
+    }
+}
+
+extension RuleObject {
+    private borrowing func load(_ value: [UInt8], _ registers: inout Registers) -> UInt32 {
+        let register = registers.next()
+        load(value, into: nft_registers(register))
+        return register
+    }
+
+    fileprivate borrowing func load(_ ports: ClosedRange<UInt16>, _ registers: inout Registers) -> (
+        UInt32, UInt32
+    ) {
+        let low = load(bytes(of: ports.lowerBound.bigEndian), &registers)
+        // A single port is both ends.
+        return (low, ports.count == 1 ? low : load(bytes(of: ports.upperBound.bigEndian), &registers))
+    }
+
+    fileprivate borrowing func load(_ target: NATTarget, _ registers: inout Registers) -> (UInt32, UInt32) {
+        let first = load(target.first.networkOrder, &registers)
+        // A single address is both ends; not so the network of a single address.
+        if case .pool = target, target.first == target.last { return (first, first) }
+        return (first, load(target.last.networkOrder, &registers))
     }
 }
 

@@ -95,7 +95,7 @@ extension NetlinkMessage {
 
 extension IPAddress {
     /// The 4 or 16 bytes in network order.
-    fileprivate var networkOrder: [UInt8] {
+    var networkOrder: [UInt8] {
         withUnsafeBytes(of: value.bigEndian) { Array($0.suffix(family.byteCount)) }
     }
 }

@@ -70,6 +70,33 @@ struct FlowJudgeTests {
         }
     }
 
+    @Test("A flow of [[snat]] has an address of the file's, which need not be the machine's")
+    func sourceNAT() throws {
+        let block = """
+            [[snat]]
+            out_interface = "ppp0"
+            source = "192.168.0.0/16"
+            """
+        for (target, translated, isDeleted) in [
+            ("203.0.113.10", "203.0.113.10", false), ("203.0.113.10", "203.0.113.11", true),
+            ("203.0.113.10", "192.168.1.2", true), ("203.0.113.10", "203.0.113.7", false),
+            ("203.0.113.10-203.0.113.12", "203.0.113.12", false),
+            ("203.0.113.10-203.0.113.12", "203.0.113.13", true),
+            ("10.99.0.0/16", "10.99.1.2", false), ("10.99.0.0/16", "10.99.1.3", true),
+        ] {
+            let judge = try judge(block, "to = \"\(target)\"")
+            let flow = try flow("192.168.1.2", as: translated, to: "198.51.100.80")
+            #expect(
+                self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated), \(target)")
+        }
+        // It needs no address of the uplink's family.
+        let judge = try judge(
+            block.replacing("ppp0", with: "ppp1").replacing("192.168.0.0/16", with: "fd00::/8"),
+            "to = \"2001:db8::10\"")
+        let flow = try flow("fd00::2", as: "fd00::2", to: "2001:db8:80::80")
+        #expect(isDeleted(flow, judge, leavingBy: Self.ppp1))
+    }
+
     @Test("The first block with the source and the uplink decides, whatever its kind")
     func firstBlock() throws {
         let untranslated = try flow("2001:db8:1::2", as: "2001:db8:1::2", to: "2001:db8:80::80")

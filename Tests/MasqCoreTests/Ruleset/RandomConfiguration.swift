@@ -64,6 +64,12 @@ extension OutboundBlock.Translation {
             routing.unsolicited = [nil, .accept, .drop].randomElement(using: &generator) ?? nil
             routing.echoRequest = Configuration.Policy.allCases.randomElement(using: &generator) ?? .accept
             return .routed(routing)
+        case .snat:
+            let targets = [
+                ["203.0.113.10", "203.0.113.10-203.0.113.12", "203.0.113.0/24"],
+                ["2001:db8::10", "2001:db8::10-2001:db8::12", "2001:db8::/64"],
+            ].compactMap { try? $0.randomElement(using: &generator).map { try NATTarget($0) } }
+            return .snat(SourceNAT(to: targets, options: .random(using: &generator)))
         }
     }
 }

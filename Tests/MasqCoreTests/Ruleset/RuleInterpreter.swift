@@ -43,6 +43,7 @@ struct SimulatedOutcome: Equatable {
         case masquerade(NATOptions)
         /// The bytes of the new destination, as the map has them.
         case forward([UInt8])
+        case sourceNAT(NATTarget, NATOptions)
     }
 
     var verdict: Verdict
@@ -74,6 +75,7 @@ extension Ruleset {
             case .accept: outcome.verdict = .accept
             case .drop: outcome.verdict = .drop
             case .masquerade(let options): outcome.verdict = .masquerade(options)
+            case .sourceNAT(let target, let options): outcome.verdict = .sourceNAT(target, options)
             case .raise(let alarm):
                 outcome.raised.append(alarm)
                 continue

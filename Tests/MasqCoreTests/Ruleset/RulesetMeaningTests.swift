@@ -62,6 +62,11 @@ import Testing
                 if isOtherFamilysICMP { options.ports = nil }
                 #expect(outcome?.verdict == .masquerade(options), "\(message)")
             case .routed: #expect(outcome?.verdict == .accept, "\(message)")
+            case .snat(var snat):
+                if isOtherFamilysICMP { snat.options.ports = nil }
+                let target = snat.target(packet.source.family)
+                if case .network = target { snat.options = NATOptions() }
+                #expect(outcome?.verdict == target.map { .sourceNAT($0, snat.options) }, "\(message)")
             }
             #expect(outcome?.counter == "\(block.kind)_\(number)", "\(message)")
         }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// What addresses are translated to, in the order of the file, with their places.
+struct TargetList {
+    let targets: [NATTarget]
+    let strings: StringList
+
+    /// One of them as it is written, in quotes.
+    func text(at index: Int) -> String { (strings.string(at: index) ?? "").quoted }
+}
+
+extension ConfigurationReader {
+    /// Reads `to`: an address, a range or a network for each family, or nothing if one is wrong.
+    mutating func targets(_ entry: TomlEntry) -> TargetList? {
+        guard let list = strings(entry) else { return nil }
+        var targets: [NATTarget] = []
+        for index in 0..<list.count {
+            guard let text = list.string(at: index) else { continue }
+            do throws(NATTargetSyntaxError) {
+                let target = try NATTarget(text)
+                if targets.contains(where: { $0.family == target.family }) {
+                    diagnostics.add(
+                        .error, at: list.place(of: index),
+                        "\(text.quoted): only one \(target.family.name) address, range or network can be translated to"
+                    )
+                } else {
+                    targets.append(target)
+                }
+            } catch {
+                diagnostics.add(.error, at: list.place(of: index), "\(text.quoted): \(error)")
+            }
+        }
+        if list.count == 0 {
+            diagnostics.add(.error, at: list.place, "\(entry.key.quoted) is empty, name at least one address")
+        }
+        return targets.count == list.count && list.count > 0
+            ? TargetList(targets: targets, strings: list) : nil
+    }
+
+    /// Reports targets that the sources can't be translated to.
+    mutating func reportTargets(of draft: OutboundDraft) {
+        guard let targets = draft.targets, let source = draft.source else { return }
+        for (index, target) in targets.targets.enumerated() {
+            let sources = source.merged.filter { $0.family == target.family }
+            let place = targets.strings.place(of: index)
+            if sources.isEmpty {
+                diagnostics.add(
+                    .error, at: place,
+                    "\(targets.text(at: index)) is \(target.family.name), and no source of this block is")
+            }
+            guard case .network(let network) = target else { continue }
+            for (number, other) in source.networks.enumerated()
+            where other.family == network.family
+                && (other.prefixLength != network.prefixLength || sources.count > 1)
+                && !source.covered.contains(number)
+            {
+                diagnostics.add(
+                    .error, at: source.strings.place(of: number),
+                    """
+                    "\(other)" can't be mapped 1:1 to "\(network)": there must be one source of this family, with the \
+                    same prefix length; a pool for many is written "\(target.first)-\(target.last)"
+                    """)
+                break
+            }
+        }
+        for (index, network) in source.networks.enumerated()
+        where !targets.targets.contains(where: { $0.family == network.family }) {
+            diagnostics.add(
+                .error, at: source.strings.place(of: index),
+                "\"\(network)\" is \(network.family.name), and \"to\" has no \(network.family.name) address")
+            break
+        }
+        reportUselessPortKeys(of: draft)
+    }
+
+    /// A mapping of networks keeps ports, since every source has an address of its own.
+    private mutating func reportUselessPortKeys(of draft: OutboundDraft) {
+        guard let targets = draft.targets?.targets,
+            targets.allSatisfy({ if case .network = $0 { true } else { false } })
+        else { return }
+        for entry in draft.portKeys where Section.snat.keys.contains(entry.key) {
+            diagnostics.add(
+                .error, at: place(entry.position),
+                "\(entry.key.quoted) means nothing where \"to\" is a network: each source has an address of its own"
+            )
+        }
+    }
+
+}
+
+extension AddressFamily {
+    /// As people write it.
+    var name: String { self == .ipv4 ? "IPv4" : "IPv6" }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import TestSupport
+import Testing
+
+@Suite("Source NAT to addresses of the file's")
+struct SourceNATTests {
+    /// A gateway whose provider routes some addresses to it that no machine has.
+    private func scenario(_ configuration: String) throws -> Scenario {
+        let scenario = try Scenario(configuration)
+        try scenario.gateway.wan.ip(
+            "route add 192.0.2.0/24 dev isp-ppp0", "route add 2001:db8:2::/48 dev isp-ppp0")
+        return scenario
+    }
+
+    private func snat(
+        source: String = "192.168.0.0/16", to target: String, _ lines: String...
+    ) -> String {
+        let values = [source, target].map {
+            "[\"" + $0.split(separator: " ").joined(separator: "\", \"") + "\"]"
+        }
+        return """
+            [[snat]]
+            out_interface = "ppp0"
+            source = \(values[0])
+            to = \(values[1])
+            \(lines.joined(separator: "\n"))
+
+            """
+    }
+
+    @Test("Ping, TCP and UDP of both families are seen with the address in the file")
+    func address() throws {
+        let scenario = try scenario(
+            snat(source: "192.168.0.0/16 fd00:1::/64", to: "192.0.2.10 2001:db8:2::10"))
+        let gateway = scenario.gateway
+        #expect(try gateway.seenPingSource() == "192.0.2.10")
+        #expect(try gateway.seenPingSource(to: Gateway.serverIPv6) == "2001:db8:2::10")
+        for transport in Conversation.Transport.allCases {
+            #expect(try gateway.seenSource(transport).address == "192.0.2.10")
+            #expect(try gateway.seenSource(transport, to: Gateway.serverIPv6).address == "2001:db8:2::10")
+            #expect(try gateway.seenSource(transport, from: "172.20.0.2").address == "172.20.0.2")
+        }
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("An address and a port come from the ranges in the file")
+    func ranges() throws {
+        let scenario = try scenario(
+            snat(to: "192.0.2.10-192.0.2.12", "ports = \"40000-40009\"", "random = \"fully-random\""))
+        for transport in Conversation.Transport.allCases {
+            for _ in 0..<3 {
+                let seen = try scenario.gateway.seenSource(transport)
+                #expect(["192.0.2.10", "192.0.2.11", "192.0.2.12"].contains(seen.address))
+                #expect((40000...40009).contains(seen.port))
+            }
+        }
+    }
+
+    @Test("A network is mapped to another host by host")
+    func networks() throws {
+        let scenario = try scenario(
+            snat(source: "192.168.1.0/24 fd00:1::/64", to: "192.0.2.0/24 2001:db8:2::/64"))
+        let gateway = scenario.gateway
+        try gateway.lan.ip("addr add 192.168.1.77/24 dev eth0", "addr add fd00:1::77:1/64 dev eth0 nodad")
+        for (inside, outside) in [("192.168.1.2", "192.0.2.2"), ("192.168.1.77", "192.0.2.77")] {
+            #expect(try gateway.seenSource(.tcp, from: inside).address == outside)
+        }
+        for (inside, outside) in [("fd00:1::2", "2001:db8:2::2"), ("fd00:1::77:1", "2001:db8:2::77:1")] {
+            #expect(
+                try gateway.seenSource(.udp, from: inside, to: Gateway.serverIPv6).address == outside)
+        }
+        #expect(try gateway.seenPingSource(from: "fd00:1::2", to: Gateway.serverIPv6) == "2001:db8:2::2")
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("The first block of the file decides, whatever its kind")
+    func order() throws {
+        let routed = """
+            [[routed]]
+            out_interface = "ppp0"
+            source = "172.20.0.0/24"
+
+            """
+        let masquerade = """
+            [[masquerade]]
+            out_interface = "ppp*"
+            source = ["192.168.0.0/16", "172.16.0.0/12"]
+
+            """
+        let blocks = [snat(source: "192.168.1.2", to: "192.0.2.10"), routed, masquerade]
+        let scenario = try scenario(blocks.joined())
+        let gateway = scenario.gateway
+        try gateway.lan.ip("addr add 192.168.1.77/24 dev eth0")
+        #expect(try gateway.seenSource(.tcp, from: "192.168.1.2").address == "192.0.2.10")
+        #expect(try gateway.seenSource(.tcp, from: "192.168.1.77").address == "203.0.113.7")
+        #expect(try gateway.seenSource(.tcp, from: "172.20.0.2").address == "172.20.0.2")
+        for counter in ["snat_1", "masquerade_1", "routed_1"] {
+            #expect(try gateway.router.packets(counter: counter) == 1)
+        }
+        try scenario.masqd.reload(blocks.reversed().joined())
+        for source in ["192.168.1.2", "192.168.1.77", "172.20.0.2"] {
+            #expect(try gateway.seenSource(.tcp, from: source).address == "203.0.113.7")
+        }
+    }
+
+    @Test("Reloads between the kinds lose no connection while its address is the machine's")
+    func kinds() throws {
+        let masquerade = Scenario.configuration
+        let snat = snat(source: "192.168.0.0/16 fd00:1::/64", to: "192.0.2.10 2001:db8:2::10")
+        let scenario = try scenario(masquerade)
+        let gateway = scenario.gateway
+        let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        let seen = try conversation.ask()
+        let flow = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        #expect(try flow.ask().address == "203.0.113.7")
+        for _ in 1...10 {
+            try scenario.masqd.reload(snat)
+            #expect(try conversation.ask() == seen)
+            #expect(try gateway.seenSource(.tcp).address == "192.0.2.10")
+            try scenario.masqd.reload(masquerade)
+            #expect(try conversation.ask() == seen)
+            #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        }
+        #expect(try flow.ask().address == "203.0.113.7")
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("A flow that keeps an address which the file has no more is deleted, and goes on with the new one")
+    func repair() throws {
+        let scenario = try scenario(snat(to: "192.0.2.10"))
+        let gateway = scenario.gateway
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        #expect(try phone.ask().address == "192.0.2.10")
+        let other = try Conversation(
+            .udp, from: gateway.lan, source: Endpoint("172.20.0.2"), to: Gateway.server)
+        let seen = try other.ask()
+        try scenario.masqd.reload(snat(to: "192.0.2.11"))
+        try eventually("the phone is seen with the new address") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "192.0.2.11"
+        }
+        #expect(try scenario.masqd.log.contains("kept the address 192.0.2.10"))
+        #expect(try other.ask() == seen)
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("A flow outlives the uplink, for its address is not the uplink's")
+    func flap() throws {
+        let scenario = try scenario(snat(to: "192.0.2.10"))
+        let gateway = scenario.gateway
+        let flow = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        let seen = try flow.ask()
+        #expect(seen.address == "192.0.2.10")
+        try gateway.hangUp()
+        try gateway.dialUp(address: "203.0.113.8")
+        try gateway.wan.ip("route add 192.0.2.0/24 dev isp-ppp0")
+        #expect(try flow.ask() == seen)
+        #expect(try gateway.leaks() == 0)
+    }
+}
