@@ -53,10 +53,19 @@ extension Daemon {
         case .auditForeign(let audit):
             do {
                 let start = ContinuousClock.now
-                let findings = audit.findings(in: try foreign.read(for: audit))
-                handle(.foreignAudited(findings, microseconds: Self.microseconds(since: start)))
+                let report = audit.report(on: try foreign.read(for: audit))
+                handle(.foreignAudited(report, microseconds: Self.microseconds(since: start)))
             } catch {
                 log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
+            }
+        case .editForeign(let edits, let generation):
+            handle(.foreignEdited(foreignEditor.perform(edits, generation: generation)))
+        case .closeForeign(let marks):
+            do {
+                try foreignEditor.removeAll(accepting: marks)
+                handle(.foreignClosed(marks: marks))
+            } catch {
+                log(.error, "\(error): rules of masqd's stay in others' chains")
             }
         case .startForeignTimer(let milliseconds): foreignTimer.start(milliseconds: milliseconds)
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)

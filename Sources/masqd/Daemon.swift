@@ -27,6 +27,7 @@ struct Daemon: ~Copyable {
     var table: KernelTable
     var connections: ConnectionRepair
     var foreign: ForeignReader
+    var foreignEditor: ForeignEditor
     var reconciler = Reconciler()
     var hasReportedDialect = false
 
@@ -55,6 +56,7 @@ struct Daemon: ~Copyable {
         let table = try KernelTable()
         let connections = try ConnectionRepair()
         let foreign = try ForeignReader()
+        let foreignEditor = try ForeignEditor()
 
         self.source = source
         self.log = log
@@ -73,6 +75,7 @@ struct Daemon: ~Copyable {
         self.table = table
         self.connections = connections
         self.foreign = foreign
+        self.foreignEditor = foreignEditor
     }
 
     /// Serves until a signal ends the process.
@@ -148,7 +151,7 @@ struct Daemon: ~Copyable {
             manager.feedWatchdog()
         case .lock: lock.dismissVisitors()
         case .routeMonitor: try ring(try routeMonitor.drain())
-        case .tableMonitor: try hear(try tableMonitor.drain(ownPort: table.portID))
+        case .tableMonitor: try hear(try tableMonitor.drain(ownPorts: table.portID, foreignEditor.portID))
         }
     }
 

@@ -37,7 +37,7 @@ case .check:
     _ = arguments.source.readOrFinish()
     output("configuration OK\n")
 case .print:
-    output(Ruleset.desired(arguments.source.readOrFinish()).text)
+    output(Ruleset.complete(arguments.source.readOrFinish()).text)
 case .run:
     // A reader of the log that is gone is no reason to stop.
     signal(SIGPIPE, SIG_IGN)

@@ -19,19 +19,62 @@ struct ForeignProgramTests {
         .enabled(if: isInstalled("ufw") && isRoot, "ufw is not installed, or this is not root"))
     func ufw() throws {
         let folder = try ProgramFolder()
-        let enter = """
-            set -e
-            cd '\(folder.path)'
-            for name in /etc/ufw /etc/default /lib/ufw; do
-                copy=$(echo "$name" | tr / _)
-                [ -e "$copy" ] || cp -a "$name" "$copy"
-                mount --bind "$copy" "$name"
-            done
-            mount -t tmpfs tmpfs /run
-            sed -i 's/^IPT_MODULES=.*/IPT_MODULES=/' /etc/default/ufw
+        try check(
+            enter: Self.enterUfw(folder), setUp: "ufw --force enable", claim: "ip filter FORWARD (ufw) drops")
+    }
 
-            """
-        try check(enter: enter, setUp: "ufw --force enable", claim: "ip filter FORWARD (ufw) drops")
+    @Test(
+        "What ufw drops is opened, and stays so when it reloads, is disabled and comes back",
+        .enabled(if: isInstalled("ufw") && isRoot, "ufw is not installed, or this is not root"))
+    func ufwOpened() throws {
+        let folder = try ProgramFolder()
+        let gateway = try Gateway()
+        func ufw(_ command: String) throws {
+            try Command("unshare", "-m", "sh", "-ec", Self.enterUfw(folder) + command)
+                .run(in: gateway.router, limit: .seconds(90)).expectSuccess()
+        }
+        try ufw("ufw --force enable")
+        #expect(!gateway.isAnswered(.tcp))
+        let masqd = try Masqd(
+            in: gateway.router, configuration: Self.configuration + "[forward]\nforeign_drop = \"open\"\n")
+        try eventually("it passes") { gateway.isAnswered(.tcp) }
+        let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        #expect(try conversation.ask().address == "203.0.113.7")
+        for command in [
+            "ufw reload", "ufw --force disable; ufw --force enable",
+            "ufw route allow in on dmz0 out on ppp0",
+            "iptables-save > saved; iptables-restore < saved; ip6tables-save > saved; ip6tables-restore < saved",
+        ] {
+            try ufw(command)
+            try eventually("one rule at the end after: \(command)") {
+                let forward = try Command("iptables-nft", "-S", "FORWARD").run(in: gateway.router)
+                let rules = forward.standardOutput.split(separator: "\n").map(String.init)
+                let isMasqds = { (rule: String) in rule.contains("--mark 0x1000/0x1000") }
+                return rules.count(where: isMasqds) == 1 && rules.last.map(isMasqds) == true
+            }
+            try eventually("it passes after: \(command)") { gateway.isAnswered(.tcp) }
+            #expect(try conversation.ask().address == "203.0.113.7")
+        }
+        #expect(try masqd.stop() == 0)
+        let left = try Command("iptables-nft", "-S").run(in: gateway.router).expectSuccess().standardOutput
+        #expect(!left.contains("mark"))
+        #expect(left.contains("-P FORWARD DROP"))
+    }
+
+    /// What a shell does first, so that ufw finds copies of its files.
+    private static func enterUfw(_ folder: ProgramFolder) -> String {
+        """
+        set -e
+        cd '\(folder.path)'
+        for name in /etc/ufw /etc/default /lib/ufw; do
+            copy=$(echo "$name" | tr / _)
+            [ -e "$copy" ] || cp -a "$name" "$copy"
+            mount --bind "$copy" "$name"
+        done
+        mount -t tmpfs tmpfs /run
+        sed -i 's/^IPT_MODULES=.*/IPT_MODULES=/' /etc/default/ufw
+
+        """
     }
 
     @Test(

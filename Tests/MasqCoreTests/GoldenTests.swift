@@ -39,7 +39,7 @@ import Testing
     func ruleset(golden: GoldenCase) throws {
         let text = try #require(try golden.read(".toml"))
         let reading = Configuration.read(text.span, from: golden.fileName)
-        let ruleset = reading.configuration.map { Ruleset.desired($0).text }
+        let ruleset = reading.configuration.map { Ruleset.complete($0).text }
         var expected = try golden.read(".nft").map { String(decoding: $0, as: UTF8.self) }
 
         if GoldenCase.regenerates, expected != nil || reading.diagnostics.isEmpty {

@@ -17,7 +17,9 @@ struct ForeignReaderTests {
             return try reader.read()
         }
         return ruleset.hooks.map { hook in
-            hook.chains.sorted { $0.key < $1.key }.flatMap(\.value).map { Rule($0.conditions, $0.effect) }
+            hook.chains.sorted { $0.key < $1.key }.flatMap(\.value).map {
+                Rule($0.conditions, $0.effect, markChange: $0.markChange)
+            }
         }
     }
 
@@ -70,8 +72,7 @@ struct ForeignReaderTests {
         for (text, effect) in [
             ("accept", .accept), ("drop", .drop), ("reject", .reject), ("return", .return),
             ("continue", .none),
-            ("jump a", .jump("a")), ("goto a", .goto("a")), ("meta mark set 1", .setMark),
-            ("ct mark set 1", .none), ("meta mark set 1 jump a", .unknown),
+            ("jump a", .jump("a")), ("goto a", .goto("a")), ("ct mark set 1", .none),
             (
                 "ct state vmap { invalid : drop, new : jump a }",
                 .choose([.init(.state(1), .drop), .init(.state(8), .jump("a"))])
@@ -92,6 +93,46 @@ struct ForeignReaderTests {
             } else {
                 #expect(read == Rule([], effect), "\(text)")
             }
+        }
+    }
+
+    @Test("What becomes of a mark is known where a constant or the mark itself goes into it")
+    func marks() throws {
+        for (text, change) in [
+            ("meta mark set 0x12", .init(keep: 0, flip: 0x12)),
+            ("meta mark set meta mark | 0x12", .init(keep: ~0x12, flip: 0x12)),
+            ("meta mark set meta mark & 0xff", .init(keep: 0xff, flip: 0)),
+            ("meta mark set meta mark and 0xff or 0x100", .init(keep: 0xff & ~0x100, flip: 0x100)),
+            ("meta mark set ct mark", .anything),
+        ] as [(String, ForeignRuleset.MarkChange)] {
+            let namespace = try NetworkNamespace()
+            let table = "table inet t { chain c { type filter hook forward priority 0; \(text); }; }"
+            #expect(try rules(table, in: namespace) == [[Rule([], .none, markChange: change)]], "\(text)")
+        }
+        let namespace = try NetworkNamespace()
+        let behind = """
+            table inet t {
+                chain a { }
+                chain c { type filter hook forward priority 0; meta mark set 1 meta mark 1 oifname "x" jump a; }
+            }
+            """
+        let link = ForeignRuleset.Condition.link(.destination, .name("x"))
+        let rule = Rule(
+            [.unknown, .any([link, .unknown])], .jump("a"), markChange: .init(keep: 0, flip: 1))
+        #expect(try rules(behind, in: namespace) == [[rule]])
+    }
+
+    @Test("What iptables' targets do to a mark is known")
+    func targets() throws {
+        for (text, change) in [
+            ("MARK --set-xmark 0x4000/0xc000", .init(keep: ~0xc000, flip: 0x4000)),
+            ("MARK --or-mark 0x4000", .init(keep: ~0x4000, flip: 0x4000)),
+            ("CONNMARK --save-mark", nil), ("CONNMARK --restore-mark", .anything), ("LOG", nil),
+        ] as [(String, ForeignRuleset.MarkChange?)] {
+            let namespace = try NetworkNamespace()
+            let words = "-t mangle -A FORWARD -j \(text)".split(separator: " ").map(String.init)
+            try Command("iptables-nft", words).run(in: namespace).expectSuccess()
+            #expect(try rules("", in: namespace) == [[Rule([], .none, markChange: change)]], "\(text)")
         }
     }
 
@@ -159,7 +200,7 @@ struct ForeignReaderTests {
             family: .ipv4, inside: try network("10.0.0.0/8"), insideLink: nil, uplink: .init(.name("ppp0")))
         // New: none of the others applies, and the mark is not set.
         #expect(hook.verdict(on: packet).outcomes == .pass)
-        #expect(hook.verdict(on: packet.reply).outcomes == .pass)
+        #expect(hook.verdict(on: packet.at(.answer)).outcomes == .pass)
         #expect(rules[4].conditions.isEmpty)
         #expect(rules[5].conditions.contains(.unknown))
     }

@@ -70,6 +70,11 @@ public struct Configuration: Equatable, Sendable {
         public var policyLine: Int?
         /// `foreign_drop`: what others' tables do to masqueraded traffic.
         public var foreignDrop = ForeignDrop.report
+        /// `mark`: the one bit of a packet's mark that others' chains are opened with.
+        ///
+        /// The default is in nobody's way: Kubernetes has 0xc000, netavark 0x2000, Cilium 0xf00, Tailscale 0xff0000,
+        /// Calico 0xffff0000, and people who mark by hand the low bits.
+        public var mark: UInt32 = 0x1000
 
         /// Makes the section with its defaults.
         public init() {}
@@ -79,6 +84,8 @@ public struct Configuration: Equatable, Sendable {
     public enum ForeignDrop: String, CaseIterable, Sendable {
         /// Say which rule it is, whose, and which command permits the traffic.
         case report
+        /// Let what masqd permits pass them, by one rule in each chain that drops it.
+        case open
         /// Nothing: do not look at them.
         case off
     }

@@ -24,6 +24,21 @@ extension ConfigurationReader {
         return nil
     }
 
+    /// One bit of a packet's mark.
+    mutating func markBit(_ entry: TomlEntry) -> UInt32? {
+        let expected = "an integer with exactly one of 32 bits set, 0x1000"
+        guard let value = entry.value.integer else {
+            reportWrongType(entry.value, of: entry.key, expected: expected)
+            return nil
+        }
+        if let bit = UInt32(exactly: value), bit.nonzeroBitCount == 1 { return bit }
+        let sign = value < 0 ? "-" : ""
+        diagnostics.add(
+            .error, at: place(entry.value.position),
+            "\(entry.key.quoted): expected \(expected), not \(sign)0x\(String(value.magnitude, radix: 16))")
+        return nil
+    }
+
     /// A port, or two with a hyphen between them.
     mutating func ports(_ entry: TomlEntry) -> ClosedRange<UInt16>? {
         let expected = "a port or a range, \"1024-65535\""

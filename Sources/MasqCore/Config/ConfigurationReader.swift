@@ -119,6 +119,7 @@ struct ConfigurationReader {
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
             case "foreign_drop": forward.foreignDrop = choice(entry) ?? forward.foreignDrop
+            case "mark": forward.mark = markBit(entry) ?? forward.mark
             default: reportUnknown(entry, in: .forward)
             }
         }
@@ -227,7 +228,7 @@ struct ConfigurationReader {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .portForward: ["in_interface", "protocol", "port", "to", "source", "reflection"]
-            case .forward: ["policy", "unsolicited", "foreign_drop"]
+            case .forward: ["policy", "unsolicited", "foreign_drop", "mark"]
             case .mss: ["clamp"]
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]

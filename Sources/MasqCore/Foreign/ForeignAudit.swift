@@ -14,16 +14,22 @@ public struct ForeignAudit: Equatable, Sendable {
     private static let maximumSources = 256
 
     let paths: [Path]
-    /// The first packet and the answer of every path.
+    /// The packets of every path at every stage, of whose marks nothing is known.
     private let packets: [ForeignPacket]
+    /// The mark that others' chains are to be opened with; absent where masqd only looks.
+    private let mark: UInt32?
+    /// Base chains that can't be opened, since the kernel refused it.
+    private let refused: Set<String>
 
     /// Whether a condition certainly holds for none of the traffic: its rule need not be looked at any further.
     public func rulesOut(_ condition: ForeignRuleset.Condition) -> Bool {
-        packets.allSatisfy { $0.meets(condition, markIsKnown: false) == false }
+        packets.allSatisfy { $0.meets(condition) == false }
     }
 
     /// Takes the configuration and the links as they are now.
-    public init(_ configuration: Configuration, _ links: Links) {
+    public init(_ configuration: Configuration, _ links: Links, refused: Set<String> = []) {
+        mark = configuration.forward.foreignDrop == .open ? configuration.forward.mark : nil
+        self.refused = refused
         var paths: [Path] = []
         for block in configuration.outbound {
             for family in AddressFamily.allCases {
@@ -43,7 +49,13 @@ public struct ForeignAudit: Equatable, Sendable {
             }
         }
         self.paths = paths
-        packets = paths.flatMap { [$0.packet, $0.packet.reply] }
+        packets = paths.flatMap { path in
+            ForeignPacket.Stage.allCases.map { stage in
+                var packet = path.packet.at(stage)
+                packet.mark = ForeignMark(unknown: .max)
+                return packet
+            }
+        }
     }
 
     /// The links that have an address of the sources; where none has, some link that is not known.
@@ -60,31 +72,55 @@ public struct ForeignAudit: Equatable, Sendable {
         }
     }
 
-    /// Everything in others' tables that is certainly in the way, in the order in which packets meet it.
-    public func findings(in ruleset: ForeignRuleset) -> [ForeignFinding] {
-        ruleset.hooks.sorted { $0.priority < $1.priority }.compactMap { hook in
+    /// Everything in others' tables that is certainly in the way, in the order in which packets meet it, and where
+    /// they are to be opened, what that takes.
+    public func report(on ruleset: ForeignRuleset) -> ForeignReport {
+        var report = ForeignReport(generation: ruleset.generation)
+        var kept: Set<ForeignEdit> = []
+        for hook in ruleset.hooks.sorted(by: { $0.priority < $1.priority }) {
+            let finding: ForeignFinding?
             switch hook.point {
-            case .forward: drop(in: hook)
-            case .sourceNAT: translation(in: hook)
+            case .forward:
+                if let mark, ForeignOpening.isPossible(in: hook), !refused.contains(hook.title) {
+                    let opening = ForeignOpening(hook, for: traffic(in: hook), mark: mark)
+                    report.permission.formUnion(opening.permission)
+                    for edit in opening.edits where !report.edits.contains(edit) { report.edits.append(edit) }
+                    kept.formUnion(opening.kept)
+                    finding = drop(in: opening.opened, carrying: mark)
+                } else {
+                    finding = drop(in: hook)
+                }
+            case .sourceNAT: finding = translation(in: hook)
             }
+            if let finding { report.findings.append(finding) }
+        }
+        // Two base chains of one table may lead to the same chain.
+        report.edits.removeAll { kept.contains($0) }
+        return report
+    }
+
+    /// The packets that a base chain sees.
+    private func traffic(in hook: ForeignRuleset.Hook) -> [ForeignPacket] {
+        paths.filter { hook.family.sees($0.packet.family) }.flatMap { path in
+            ForeignPacket.Stage.allCases.map { path.packet.at($0) }
         }
     }
 
     /// What one base chain drops, with the commands for all of it.
-    private func drop(in hook: ForeignRuleset.Hook) -> ForeignFinding? {
+    private func drop(in hook: ForeignRuleset.Hook, carrying mark: UInt32 = 0) -> ForeignFinding? {
         var first: (path: Path, place: ForeignVerdict.Place?, owner: ForeignOwner)?
         var dropsOutward = false
         var dropsAnswers = false
         var advice = ForeignAdvice(hook)
         for path in paths where hook.family.sees(path.packet.family) {
-            let outward = hook.verdict(on: path.packet)
-            let answers = hook.verdict(on: path.packet.reply)
-            let outwardFails = outward.outcomes == .drop
-            let answersFail = answers.outcomes == .drop
-            guard outwardFails || answersFail else { continue }
+            let verdicts = ForeignPacket.Stage.allCases.map {
+                ($0, hook.verdict(on: path.packet.at($0).marked(mark)))
+            }.filter { $0.1.outcomes == .drop }
+            guard let place = verdicts.first?.1.place else { continue }
+            let outwardFails = verdicts.contains { $0.0 != .answer }
+            let answersFail = verdicts.contains { $0.0 == .answer }
             dropsOutward = dropsOutward || outwardFails
             dropsAnswers = dropsAnswers || answersFail
-            let place = outwardFails ? outward.place : answers.place
             let owner = ForeignOwner(hook, place)
             advice.permit(path, outward: outwardFails, answers: answersFail, asking: owner)
             if first == nil { first = (path, place, owner) }

@@ -28,8 +28,23 @@ public struct ForeignPacket: Equatable, Sendable {
     public var uplink: Link
     /// Whether masqd translates its source, and so the answer is one of a translated connection.
     public var isTranslated = true
-    /// An answer, on its way from the uplink to the inside.
-    public var isReply = false
+    /// Which of its connection's packets it is.
+    public var stage = Stage.first
+    /// Its mark, as far as that is known.
+    var mark = ForeignMark()
+
+    /// Which of a connection's packets one is.
+    public enum Stage: CaseIterable, Sendable {
+        /// The first one, from the inside.
+        case first
+        /// An answer, on its way from the uplink to the inside.
+        case answer
+        /// One that comes from the inside after an answer.
+        case later
+
+        /// What a packet needs to be let pass by its mark.
+        public var permission: Permission { self == .first ? .firstPackets : .laterPackets }
+    }
 
     /// Makes a connection's first packet.
     public init(family: AddressFamily, inside: AddressRanges, insideLink: Link?, uplink: Link) {
@@ -39,15 +54,17 @@ public struct ForeignPacket: Equatable, Sendable {
         self.uplink = uplink
     }
 
-    /// The answer to it.
-    public var reply: ForeignPacket {
-        var reply = self
-        reply.isReply = true
-        return reply
+    /// Another packet of the same connection.
+    public func at(_ stage: Stage) -> ForeignPacket {
+        var packet = self
+        packet.stage = stage
+        return packet
     }
 
+    private var isReply: Bool { stage == .answer }
+
     /// Whether a condition holds; nothing where that is not known.
-    func meets(_ condition: ForeignRuleset.Condition, markIsKnown: Bool) -> Bool? {
+    func meets(_ condition: ForeignRuleset.Condition) -> Bool? {
         switch condition {
         case .link(let side, let pattern):
             isInside(side) ? insideLink.flatMap { pattern.decides($0.name) } : pattern.decides(uplink.name)
@@ -63,22 +80,22 @@ public struct ForeignPacket: Equatable, Sendable {
         case .transport(let number): number == 6  // IPPROTO_TCP
         case .state(let states):
             // NF_CT_STATE_BIT(IP_CT_NEW) and (IP_CT_ESTABLISHED) in linux/netfilter/nf_conntrack_common.h.
-            states & (isReply ? 2 : 8) != 0
+            states & (stage == .first ? 8 : 2) != 0
         case .status(let flags): meetsStatus(flags)
         case .isReply: isReply
-        case .mark(let value, let mask): markIsKnown ? value & mask == 0 : nil
-        case .any(let conditions): meetsAny(conditions, markIsKnown: markIsKnown)
-        case .not(let other): meets(other, markIsKnown: markIsKnown).map { !$0 }
+        case .mark(let value, let mask): self.mark.meets(value, mask: mask)
+        case .any(let conditions): meetsAny(conditions)
+        case .not(let other): meets(other).map { !$0 }
         case .unknown: nil
         }
     }
 
     private func isInside(_ side: ForeignRuleset.Side) -> Bool { (side == .source) != isReply }
 
-    private func meetsAny(_ conditions: [ForeignRuleset.Condition], markIsKnown: Bool) -> Bool? {
+    private func meetsAny(_ conditions: [ForeignRuleset.Condition]) -> Bool? {
         var result: Bool? = false
         for condition in conditions {
-            switch meets(condition, markIsKnown: markIsKnown) {
+            switch meets(condition) {
             case true?: return true
             case false?: continue
             case nil: result = nil
@@ -94,7 +111,7 @@ public struct ForeignPacket: Equatable, Sendable {
         let confirmed: UInt32 = 8
         let sourceTranslated: UInt32 = 16
         let destinationTranslated: UInt32 = 32
-        guard isReply else { return false }
+        guard stage != .first else { return false }
         if flags & (seenReply | confirmed | (isTranslated ? sourceTranslated : 0)) != 0 { return true }
         let unset = expected | destinationTranslated | sourceTranslated
         return flags & ~unset == 0 ? false : nil

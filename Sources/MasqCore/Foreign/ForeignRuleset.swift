@@ -5,6 +5,9 @@ public struct ForeignRuleset: Equatable, Sendable {
     /// The base chains at hook forward, and those of type nat at hook postrouting, with what they reach.
     public var hooks: [Hook]
 
+    /// The generation of nf_tables' ruleset that it was read at.
+    public var generation: UInt32 = 0
+
     /// Makes a ruleset.
     public init(_ hooks: [Hook] = []) { self.hooks = hooks }
 
@@ -79,6 +82,8 @@ public struct ForeignRuleset: Equatable, Sendable {
         public var conditions: [Condition]
         /// What happens then.
         public var effect: Effect
+        /// What becomes of the packet's mark before that; absent where it stays.
+        public var markChange: MarkChange?
         /// The number by which nft deletes it; 0 where it has none.
         public var handle: UInt64
         /// The rule's number in its chain, from 1, where rules that can't apply are left out; else absent.
@@ -86,8 +91,10 @@ public struct ForeignRuleset: Equatable, Sendable {
 
         /// Makes a rule.
         public init(
-            _ conditions: [Condition] = [], _ effect: Effect, handle: UInt64 = 0, number: Int? = nil
+            _ conditions: [Condition] = [], _ effect: Effect, markChange: MarkChange? = nil,
+            handle: UInt64 = 0, number: Int? = nil
         ) {
+            self.markChange = markChange
             self.number = number
             self.conditions = conditions
             self.effect = effect
@@ -149,12 +156,30 @@ public struct ForeignRuleset: Equatable, Sendable {
         case `return`
         /// The source is translated, as the word says: `masquerade`, `snat`.
         case translate(String)
-        /// The mark has another value from now on.
-        case setMark
         /// The effect of the first choice whose condition holds; where none does, none (a verdict map).
         case choose([Choice])
         /// Anything.
         case unknown
+    }
+
+    /// What a rule makes of the packet's mark: it keeps some bits, and then flips some.
+    public struct MarkChange: Equatable, Sendable {
+        /// The bits that keep their value; the others are 0 at first.
+        public var keep: UInt32
+        /// The bits that are flipped then.
+        public var flip: UInt32
+        /// The bits that become nobody knows what.
+        public var unknown: UInt32
+
+        /// Makes a change.
+        public init(keep: UInt32, flip: UInt32, unknown: UInt32 = 0) {
+            self.keep = keep
+            self.flip = flip
+            self.unknown = unknown
+        }
+
+        /// Any bit may become anything.
+        public static let anything = MarkChange(keep: 0, flip: 0, unknown: .max)
     }
 
     /// One element of a verdict map.
@@ -178,7 +203,7 @@ extension ForeignRuleset.Effect {
         switch self {
         case .jump(let chain), .goto(let chain): [chain]
         case .choose(let choices): choices.flatMap(\.effect.targets)
-        case .none, .accept, .drop, .reject, .return, .translate, .setMark, .unknown: []
+        case .none, .accept, .drop, .reject, .return, .translate, .unknown: []
         }
     }
 }

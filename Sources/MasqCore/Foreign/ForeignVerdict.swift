@@ -57,8 +57,15 @@ public struct ForeignVerdict: Equatable, Sendable {
 extension ForeignRuleset.Hook {
     /// Walks a packet through the base chain.
     public func verdict(on packet: ForeignPacket) -> ForeignVerdict {
+        var packet = packet
+        return verdict(on: &packet)
+    }
+
+    /// The same, for a packet that may come out of it with another mark.
+    func verdict(on packet: inout ForeignPacket) -> ForeignVerdict {
         var walk = ForeignWalk(packet: packet, chains: chains)
         var verdict = walk.verdict(of: chain, depth: 0)
+        packet = walk.packet
         guard verdict.outcomes.contains(.through) else { return verdict }
         verdict.outcomes.remove(.through)
         if dropsByPolicy {
@@ -73,9 +80,8 @@ extension ForeignRuleset.Hook {
 
 /// One packet's way through one base chain.
 private struct ForeignWalk {
-    let packet: ForeignPacket
+    private(set) var packet: ForeignPacket
     let chains: [String: [ForeignRuleset.Rule]]
-    private var markIsKnown = true
     /// Each chain is walked once, however many rules jump to it: the packet is the same.
     private var known: [String: ForeignVerdict] = [:]
 
@@ -95,6 +101,8 @@ private struct ForeignWalk {
         var verdict = ForeignVerdict(outcomes: [])
         for (index, rule) in rules.enumerated() {
             guard let isCertain = isMet(rule.conditions) else { continue }
+            // What was learnt about chains with more knowledge of the mark holds no more.
+            if let change = rule.markChange, packet.mark.mayChange(change) { known = [:] }
             let step = step(rule.effect, depth: depth) {
                 ForeignVerdict.Place(
                     chain: name, rule: rule.number ?? index + 1, word: $0, handle: rule.handle)
@@ -115,7 +123,7 @@ private struct ForeignWalk {
     private func isMet(_ conditions: [ForeignRuleset.Condition]) -> Bool? {
         var isCertain = true
         for condition in conditions {
-            switch packet.meets(condition, markIsKnown: markIsKnown) {
+            switch packet.meets(condition) {
             case true?: continue
             case false?: return nil
             case nil: isCertain = false
@@ -141,11 +149,6 @@ private struct ForeignWalk {
             let returns = verdict.outcomes.contains(.through)
             verdict.outcomes.remove(.through)
             return (verdict, returns)
-        case .setMark:
-            markIsKnown = false
-            // What was learnt about chains with a known mark holds no more.
-            known = [:]
-            return (ForeignVerdict(outcomes: []), true)
         case .choose(let choices): return choose(choices, depth: depth, at: place)
         case .unknown: return (ForeignVerdict(outcomes: .anything), true)
         }

@@ -31,7 +31,11 @@ public enum Event: Equatable, Sendable {
     /// Somebody else changed a table of his own.
     case foreignTouched
     /// The answer to `auditForeign`: what others' tables do to masqueraded traffic.
-    case foreignAudited([ForeignFinding], microseconds: Int = 0)
+    case foreignAudited(ForeignReport, microseconds: Int = 0)
+    /// The answer to `editForeign`.
+    case foreignEdited(ForeignEditOutcome)
+    /// The answer to `closeForeign`: none of these marks is accepted by a rule of masqd's any more.
+    case foreignClosed(marks: UInt32)
     /// The timer of `startForeignTimer` fired.
     case foreignTimerFired
     /// Nothing of the last `commit` took effect.
@@ -78,6 +82,16 @@ public struct Culprit: Equatable, Sendable {
     }
 }
 
+/// What became of edits in others' chains: all of them, or none.
+public enum ForeignEditOutcome: Equatable, Sendable {
+    /// They took effect.
+    case done
+    /// Somebody committed something since masqd looked.
+    case outdated
+    /// The kernel refused one; the base chain is that edit's.
+    case refused(reason: String, baseChain: String)
+}
+
 /// Why a commit did not take effect.
 public struct CommitFailure: Equatable, Sendable {
     /// One line that names the object and the error.
@@ -114,6 +128,11 @@ public enum Action: Equatable, Sendable {
     case inspect(Ruleset)
     /// Read others' tables and walk masqueraded traffic through them, then answer with `foreignAudited`.
     case auditForeign(ForeignAudit)
+    /// Let masqd's rule come to others' chains, or go, where nobody committed anything since this generation; then
+    /// answer with `foreignEdited`.
+    case editForeign([ForeignEdit], generation: UInt32)
+    /// Delete masqd's rules for these marks from all chains of others', then answer with `foreignClosed` if that worked.
+    case closeForeign(marks: UInt32)
     /// Send `foreignTimerFired` after this time.
     case startForeignTimer(milliseconds: Int)
     /// Delete the table.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// What is known of others' tables, and when to look at them again.
+/// What is known of others' tables, when to look at them again, and what is open in them.
 struct ForeignWatch: Sendable {
     /// How long nobody must have committed anything before masqd looks, in milliseconds.
     ///
@@ -8,9 +8,13 @@ struct ForeignWatch: Sendable {
     static let delayMilliseconds = 250
     /// After so many delays masqd looks although somebody never stops.
     static let maximumDelays = 8
-
     /// A look that takes long is rare: the next one waits for so many times as long.
     static let rest = 20
+    /// After so many times in a row that masqd's rule was gone, each time it comes back later.
+    static let immediateOpenings = 20
+
+    /// How others' chains are open, or were left by an earlier process: what the own table has to remember.
+    private(set) var memory: KernelMemory = []
 
     /// How long the last look took.
     private var costMilliseconds = 0
@@ -19,49 +23,149 @@ struct ForeignWatch: Sendable {
     private var wasTouchedAgain = false
     /// The traffic that the findings are about.
     private var audited: ForeignAudit?
+    /// Base chains that the kernel does not let masqd change.
+    private var refused: Set<String> = []
+    /// The edits that are under way.
+    private var edits: [ForeignEdit] = []
+    /// The own table has to be committed before others' chains are looked at again.
+    private var awaitsCommit = false
+    /// The look under way is one after masqd's own edits, and says nothing about what others do.
+    private var isVerifying = false
+    /// How many times in a row others took away what masqd put there.
+    private var openings = 0
+
+    /// Takes over what an earlier process left.
+    mutating func found(_ memory: KernelMemory) { self.memory.formUnion(memory.ofOpening) }
+
+    /// Takes over another configuration, before its rules are made.
+    mutating func load(_ configuration: Configuration) {
+        refused = []
+        openings = 0
+        if configuration.forward.foreignDrop != .open { memory = .opened(with: memory.marks) }
+    }
 
     /// Looks now: at start, and at reload.
     mutating func audit(_ configuration: Configuration, _ links: Links) -> [Action] {
-        guard configuration.forward.foreignDrop == .report else {
-            self = ForeignWatch()
+        let forward = configuration.forward
+        let stale = memory.marks & ~(forward.foreignDrop == .open ? forward.mark : 0)
+        return (stale == 0 ? [] : [.closeForeign(marks: stale)]) + look(configuration, links)
+    }
+
+    private mutating func look(_ configuration: Configuration, _ links: Links) -> [Action] {
+        guard configuration.forward.foreignDrop != .off else {
+            audited = nil
+            findings = []
             return []
         }
-        let audit = ForeignAudit(configuration, links)
+        let audit = ForeignAudit(configuration, links, refused: refused)
         audited = audit
         return [.auditForeign(audit)]
     }
 
     /// Somebody changed something: looks once he is done with it.
-    mutating func touched(_ configuration: Configuration?) -> [Action] {
-        guard configuration?.forward.foreignDrop == .report, audited != nil else { return [] }
+    mutating func touched() -> [Action] {
+        guard audited != nil else { return [] }
         wasTouchedAgain = delays > 0
         return wasTouchedAgain ? [] : delay()
     }
 
     mutating func timerFired(_ configuration: Configuration?, _ links: Links) -> [Action] {
         guard let configuration, audited != nil else { return [] }
-        let waited = delays * max(Self.delayMilliseconds, Self.rest * costMilliseconds)
+        let waited = delays * pauseMilliseconds
         if wasTouchedAgain, waited < Self.maximumDelays * Self.delayMilliseconds { return delay() }
         delays = 0
-        return audit(configuration, links)
+        isVerifying = false
+        return look(configuration, links)
     }
 
     private mutating func delay() -> [Action] {
         wasTouchedAgain = false
         delays += 1
-        return [.startForeignTimer(milliseconds: max(Self.delayMilliseconds, Self.rest * costMilliseconds))]
+        return [.startForeignTimer(milliseconds: pauseMilliseconds)]
+    }
+
+    private var pauseMilliseconds: Int {
+        let peace = max(Self.delayMilliseconds, Self.rest * costMilliseconds)
+        let fight = Self.delayMilliseconds << min(max(0, openings - Self.immediateOpenings), 16)
+        return max(peace, min(fight, Reconciler.maximumBackoff))
     }
 
     /// Links came, went or got another address: looks again if that makes the traffic look different.
     mutating func moved(_ configuration: Configuration, _ links: Links) -> [Action] {
-        guard let audited, ForeignAudit(configuration, links) != audited else { return [] }
-        return touched(configuration)
+        guard let audited, ForeignAudit(configuration, links, refused: refused) != audited else { return [] }
+        return touched()
     }
 
-    /// Says what is new and what is gone; nothing twice.
-    mutating func audited(_ new: [ForeignFinding], microseconds: Int) -> [Action] {
-        guard audited != nil else { return [] }
+    /// Opens what is to be opened; then says what is new and what is gone, nothing twice.
+    ///
+    /// - Returns: what to do, and whether the own table needs other rules for it first.
+    mutating func audited(
+        _ report: ForeignReport, _ configuration: Configuration, microseconds: Int
+    ) -> (actions: [Action], needsCommit: Bool) {
+        guard audited != nil else { return ([], false) }
         costMilliseconds = microseconds / 1000
+        if configuration.forward.foreignDrop == .open {
+            let mark = report.permission.isEmpty ? 0 : configuration.forward.mark
+            let wanted = KernelMemory.opening(for: report.permission, with: memory.marks | mark)
+            if wanted != memory {
+                memory = wanted
+                awaitsCommit = true
+                return ([], true)
+            }
+            if !report.edits.isEmpty {
+                edits = report.edits
+                return ([.editForeign(report.edits, generation: report.generation)], false)
+            }
+            if !isVerifying { openings = 0 }
+        }
+        return (news(report.findings), false)
+    }
+
+    /// The own table's rules are in force, and so the look that waited for them can be made.
+    mutating func committed(_ configuration: Configuration, _ links: Links) -> [Action] {
+        guard awaitsCommit else { return [] }
+        awaitsCommit = false
+        return look(configuration, links)
+    }
+
+    /// The edits took effect, or did not: looks again in either case.
+    mutating func edited(
+        _ outcome: ForeignEditOutcome, _ configuration: Configuration?, _ links: Links
+    ) -> [Action] {
+        guard let configuration, audited != nil else { return [] }
+        defer { edits = [] }
+        switch outcome {
+        case .outdated: return touched()
+        case .refused(let reason, let baseChain):
+            refused.insert(baseChain)
+            return [.log(.error, "\(reason): \(baseChain) can't be opened")] + look(configuration, links)
+        case .done:
+            var actions: [Action] = []
+            var isInserted = false
+            for edit in edits {
+                guard case .insert = edit.change else { continue }
+                isInserted = true
+                actions.append(.log(.notice, "\(edit.reason): opened for what masqd permits"))
+            }
+            if isInserted {
+                openings += 1
+                if openings == Self.immediateOpenings {
+                    let line =
+                        "others took masqd's rule out of their chains \(openings) times in a row: from now on it comes back later each time"
+                    actions.append(.log(.warning, line))
+                }
+            }
+            isVerifying = true
+            return actions + look(configuration, links)
+        }
+    }
+
+    /// The rules for these marks are gone from all chains of others'.
+    mutating func closed(_ marks: UInt32) {
+        memory = .opening(for: memory.permission, with: memory.marks & ~marks)
+    }
+
+    private mutating func news(_ new: [ForeignFinding]) -> [Action] {
         let old = findings
         findings = new
         var actions: [Action] = new.filter { !old.contains($0) }.map { .log($0.severity, "\($0)") }

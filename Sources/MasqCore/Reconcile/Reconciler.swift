@@ -48,7 +48,8 @@ public struct Reconciler: Sendable {
         case .configurationRefused(let reason):
             return refuse(reason)
         case .memoryFound(let found):
-            switches.memory.formUnion(found)
+            switches.memory.formUnion(found.subtracting(found.ofOpening))
+            foreign.found(found)
             desire()
             return []
         case .linksDumped(let new):
@@ -72,12 +73,16 @@ public struct Reconciler: Sendable {
         case .inspected(let changes):
             return inspected(changes)
         case .foreignTouched:
-            return foreign.touched(configuration)
+            return foreign.touched()
         case .foreignTimerFired:
             return foreign.timerFired(configuration, links)
-        case .foreignAudited(let findings, let microseconds):
-            let news = foreign.audited(findings, microseconds: microseconds)
-            return news.isEmpty || owesReady ? news : news + [.notifyStatus(status)]
+        case .foreignAudited(let report, let microseconds):
+            return audited(report, microseconds: microseconds)
+        case .foreignEdited(let outcome):
+            return foreign.edited(outcome, configuration, links)
+        case .foreignClosed(let marks):
+            foreign.closed(marks)
+            return recommit()
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
@@ -99,6 +104,9 @@ public struct Reconciler: Sendable {
             ]
         }
     }
+
+    /// What the own table has to remember.
+    private var memory: KernelMemory { switches.memory.union(foreign.memory) }
 
     /// What tells right connections from wrong ones at this moment.
     public var flowJudge: FlowJudge? { configuration.map { FlowJudge($0, links) } }
@@ -129,7 +137,7 @@ public struct Reconciler: Sendable {
         for action in actions {
             switch action {
             // Its outcome will tell.
-            case .commit: return actions
+            case .commit, .editForeign, .closeForeign: return actions
             case .exit:
                 hasEnded = true
                 return actions
@@ -156,12 +164,25 @@ extension Reconciler {
         owesReady = true
         backoff = Self.minimumBackoff
         switches.load(new)
+        foreign.load(new)
+        return recommit()
+    }
+
+    private mutating func audited(_ report: ForeignReport, microseconds: Int) -> [Action] {
+        guard let configuration else { return [] }
+        let (actions, needsCommit) = foreign.audited(report, configuration, microseconds: microseconds)
+        if needsCommit { return actions + recommit() }
+        return actions
+    }
+
+    /// The ruleset is another one now.
+    private mutating func recommit() -> [Action] {
         desire()
         return commit()
     }
 
     private mutating func desire() {
-        desired = configuration.map { .desired($0, memory: switches.memory) }
+        desired = configuration.map { .desired($0, memory: memory) }
         desired?.follow(links)
     }
 
@@ -256,6 +277,7 @@ extension Reconciler {
             actions.append(.notifyReady(status: status))
             actions += foreign.audit(configuration, links)
         }
+        actions += foreign.committed(configuration, links)
         // At start too: what began before the rules were there is untranslated for ever.
         // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
         let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
@@ -296,7 +318,8 @@ extension Reconciler {
 
     private mutating func stop() -> [Action] {
         // First the switches: between the two steps nothing can leave untranslated.
-        return switches.switchBack() + [
+        let close = memory.marks == 0 ? [] : [Action.closeForeign(marks: memory.marks)]
+        return switches.switchBack() + close + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
         ]
     }

@@ -87,6 +87,10 @@ public struct Rule: Equatable, Sendable {
         case dispatchDestination(AddressFamily, map: String)
         /// Translates the destination to the address and port that a map holds.
         case translateDestination(AddressFamily, ForwardKey, map: String)
+        /// Sets bits of the packet's mark, and lets it pass this base chain: `meta mark set meta mark | 0x1000 accept`.
+        case mark(UInt32)
+        /// Clears bits of the packet's mark, and goes on: `meta mark set meta mark & 0xffffefff`.
+        case unmark(UInt32)
         /// Translates the source to the address of the interface that the packet leaves by.
         case masquerade(NATOptions)
         /// Translates the source: `snat ip to 203.0.113.10`, `snat ip prefix to 203.0.113.0/24`.

@@ -132,6 +132,8 @@ extension BaseChain {
         let place =
             switch (hook, priority) {
             case (2, 0): "hook forward priority filter"
+            case (2, -140): "hook forward priority mangle + 10"
+            case (2, 1000): "hook forward priority 1000"
             case (3, 0): "hook output priority filter"
             case (0, -95): "hook prerouting priority dstnat + 5"
             case (4, 105): "hook postrouting priority srcnat + 5"
@@ -192,9 +194,17 @@ extension Rule.Action {
         case .dispatchDestination(let family, let map): "\(family.text) daddr vmap @\(map)"
         case .translateDestination(let family, let key, let map):
             "dnat \(family.text) to \(key.text(family)) map @\(map)"
+        case .mark(let bits): "meta mark set meta mark | \(Self.hexadecimal(bits)) accept"
+        case .unmark(let bits): "meta mark set meta mark & \(Self.hexadecimal(~bits))"
         case .masquerade(let options): options.masquerade
         case .sourceNAT(let target, let options): options.sourceNAT(to: target)
         }
+    }
+
+    /// All eight digits, as nft lists a mark.
+    private static func hexadecimal(_ value: UInt32) -> String {
+        let digits = String(value, radix: 16)
+        return "0x" + String(repeating: "0", count: 8 - digits.utf8.count) + digits
     }
 }
 

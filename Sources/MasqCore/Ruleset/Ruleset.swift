@@ -112,6 +112,14 @@ public struct BaseChain: Hashable, Sendable {
         BaseChain(type: "filter", hook: 2, priority: 0, policy: policy == .accept ? 1 : 0)
     }
 
+    /// `type filter hook forward priority mangle + 10; policy accept`.
+    ///
+    /// Behind others' mangle chains (-150), which set and look at whole marks, and before whoever filters.
+    public static let permit = BaseChain(type: "filter", hook: 2, priority: -140, policy: 1)
+
+    /// `type filter hook forward priority 1000; policy accept`: behind whoever filters.
+    public static let permitEnd = BaseChain(type: "filter", hook: 2, priority: 1000, policy: 1)
+
     /// `type filter hook output priority filter; policy accept`.
     public static let output = BaseChain(type: "filter", hook: 3, priority: 0, policy: 1)
 

@@ -9,6 +9,14 @@ extension Ruleset {
     public static func desired(_ configuration: Configuration, memory: KernelMemory = []) -> Ruleset {
         RulesetBuilder(configuration, memory: memory).build()
     }
+
+    /// The same with all that `foreign_drop = "open"` may add where others drop masqueraded traffic: what people read.
+    public static func complete(_ configuration: Configuration) -> Ruleset {
+        let forward = configuration.forward
+        return desired(
+            configuration,
+            memory: forward.foreignDrop == .open ? .opening(for: .all, with: forward.mark) : [])
+    }
 }
 
 /// Collects the pages of the ruleset: one for each base chain, and what they share.
@@ -52,6 +60,7 @@ struct RulesetBuilder {
         ruleset.chains += uplinks.map(translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
         ruleset.append(portForwardPage)
+        if !permission.isEmpty { addPermit(to: &ruleset) }
         return ruleset
     }
 
@@ -81,9 +90,13 @@ struct RulesetBuilder {
         case portForward = "port_forward"
         /// Connections from inside to an address of the interface, to be forwarded.
         case reflection
+        /// What others' chains are to let pass toward the uplink.
+        case permitOutward = "permit_outward"
+        /// What others' chains are to let pass from the uplink.
+        case permitInward = "permit_inward"
     }
 
-    private func jumps(_ page: Page) -> Ruleset.NamedSet { jumps(page, of: uplinks) }
+    func jumps(_ page: Page) -> Ruleset.NamedSet { jumps(page, of: uplinks) }
 
     /// The map from interfaces' whole names to their chains.
     func jumps(_ page: Page, of uplinks: [Uplink]) -> Ruleset.NamedSet {

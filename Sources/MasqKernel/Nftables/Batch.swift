@@ -18,7 +18,12 @@ struct Batch: ~Copyable {
     static let family = UInt8(NFPROTO_INET)
 
     init(firstSequence: UInt32, generation: UInt32, for changes: [Change]) {
-        writer = MessageWriter(capacity: 4096 + changes.reduce(0) { $0 + $1.estimatedLength })
+        let capacity = changes.reduce(0) { $0 + $1.estimatedLength }
+        self.init(firstSequence: firstSequence, generation: generation, capacity: capacity)
+    }
+
+    init(firstSequence: UInt32, generation: UInt32, capacity: Int) {
+        writer = MessageWriter(capacity: 4096 + capacity)
         self.firstSequence = firstSequence
         lastSequence = firstSequence
         mark(NFNL_MSG_BATCH_BEGIN)
@@ -126,6 +131,31 @@ struct Batch: ~Copyable {
         owners.append(changeCount)
         writer.beginNftables(type, family: Self.family, flags: flags, sequence: lastSequence)
         writer.attribute(Int(table.rawValue), Ruleset.tableName)
+    }
+
+    /// Begins a message about a rule, or a place for one, in anybody's table; ``end()`` must follow.
+    mutating func begin(
+        _ type: nf_tables_msg_types, flags: CInt = 0, family: UInt8, table: String, chain: String
+    ) {
+        lastSequence &+= 1
+        owners.append(changeCount)
+        writer.beginNftables(type, family: family, flags: flags, sequence: lastSequence)
+        writer.attribute(Int(NFTA_RULE_TABLE.rawValue), table)
+        writer.attribute(Int(NFTA_RULE_CHAIN.rawValue), chain)
+    }
+
+    /// Writes a number of eight bytes.
+    mutating func attribute(_ type: some RawRepresentable<UInt32>, _ value: UInt64) {
+        writer.attribute(Int(type.rawValue), withUnsafeBytes(of: value.bigEndian) { Array($0) })
+    }
+
+    /// Writes what a rule does.
+    mutating func append(payload bytes: Snapshot.RuleBytes) { writer.append(padding: bytes) }
+
+    /// Ends a message.
+    mutating func end() {
+        writer.endMessage()
+        changeCount += 1
     }
 
     private mutating func append(_ object: Snapshot.StatefulObject) {

@@ -115,6 +115,11 @@ struct Expression {
         nftnl_expr_set_u8(pointer, UInt16(attribute), value)
     }
 
+    /// Sets a number of eight bytes.
+    mutating func set64(_ attribute: Int, _ value: UInt64) {
+        nftnl_expr_set_u64(pointer, UInt16(attribute), value)
+    }
+
     /// Sets a name.
     mutating func set(_ attribute: Int, _ name: String) {
         nftnl_expr_set_str(pointer, UInt16(attribute), name)

@@ -9,9 +9,7 @@ import MasqCore
 /// It lists the chains, and then the rules of those chains only that lead on from a hook in question: with Docker and
 /// Kubernetes most rules are elsewhere.
 public struct ForeignReader: ~Copyable {
-    private let socket: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-    private var lastSequence: UInt32 = 0
+    private var connection: NftablesConnection
 
     /// How often somebody may commit during the reading before that counts as a failure.
     private static let maximumAttempts = 5
@@ -19,12 +17,7 @@ public struct ForeignReader: ~Copyable {
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
-    public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
-        buffer = .allocate(byteCount: 65536, alignment: 16)
-    }
-
-    deinit { buffer.deallocate() }
+    public init() throws(NetlinkError) { connection = try NftablesConnection() }
 
     /// Reads the base chains in question and what they reach.
     ///
@@ -39,8 +32,18 @@ public struct ForeignReader: ~Copyable {
     }
 
     private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
+        let generation = try connection.generation()
+        var ruleset = ForeignRuleset(try hooks(for: audit))
+        ruleset.generation = generation
+        guard try connection.generation() == generation else {
+            throw NetlinkError(.dump, code: EINTR, object: "the rules of others")
+        }
+        return ruleset
+    }
+
+    private mutating func hooks(for audit: ForeignAudit?) throws(NetlinkError) -> [ForeignRuleset.Hook] {
         var hooks = try baseChains()
-        guard !hooks.isEmpty else { return ForeignRuleset() }
+        guard !hooks.isEmpty else { return [] }
         let dormant = try dormantTables()
         hooks.removeAll { dormant.contains(Table($0)) }
         var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
@@ -60,7 +63,7 @@ public struct ForeignReader: ~Copyable {
                 for rule in rules { waiting += rule.effect.targets }
             }
         }
-        return ForeignRuleset(hooks)
+        return hooks
     }
 
     /// A table by family and name.
@@ -153,13 +156,14 @@ public struct ForeignReader: ~Copyable {
         _ attributes: [(UInt32, String)] = [], flags: CInt = NLM_F_DUMP,
         _ handle: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        lastSequence = lastSequence == .max ? 1 : lastSequence + 1
+        let sequence = connection.nextSequence()
         var request = MessageWriter(capacity: 512)
-        request.beginNftables(type, family: family?.number ?? 0, flags: flags, sequence: lastSequence)
+        request.beginNftables(type, family: family?.number ?? 0, flags: flags, sequence: sequence)
         for (type, value) in attributes { request.attribute(Int(type), value) }
         request.endMessage()
-        try socket.dump(request, sequence: lastSequence, object: object, buffer: buffer) {
-            (message) throws(NetlinkError) in handle(message)
+        try connection.socket.dump(
+            request, sequence: sequence, object: object, buffer: connection.buffer
+        ) { (message) throws(NetlinkError) in handle(message)
         }
     }
 }
@@ -181,7 +185,7 @@ extension ForeignRuleset.Hook {
 
 extension ForeignRuleset.Family {
     /// The family of a message of nf_tables'.
-    fileprivate init?(_ message: NetlinkMessage) {
+    init?(_ message: NetlinkMessage) {
         switch message.payload.first {
         case 1: self = .inet  // NFPROTO_INET
         case 2: self = .ip
@@ -191,7 +195,7 @@ extension ForeignRuleset.Family {
     }
 
     /// NFPROTO_* in linux/netfilter.h.
-    fileprivate var number: UInt8 {
+    var number: UInt8 {
         switch self {
         case .inet: 1
         case .ip: 2

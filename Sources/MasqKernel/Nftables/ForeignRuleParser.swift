@@ -14,7 +14,9 @@ struct ForeignRuleParser {
     private var conditions: [PendingCondition] = []
     private var effect: PendingEffect = .known(.none)
     private var handle: UInt64 = 0
-    private var setsMark = false
+    private var markChange: ForeignRuleset.MarkChange?
+    /// What the mark becomes if it is set from a register, where that is known.
+    private var marks: [UInt32: ForeignRuleset.MarkChange] = [:]
     /// What each register holds, by its number of four bytes.
     private var registers: [UInt32: ForeignValue] = [:]
     /// The family that the packet has where the rule has come to this point.
@@ -86,12 +88,12 @@ struct ForeignRuleParser {
                 return isNegated ? .not(condition) : condition
             }
         }
-        switch effect {
-        case .known(let effect): return .init(conditions, effect, handle: handle, number: number)
-        case .map(let name, let value):
-            return .init(
-                conditions, sets[name]?.choice(by: value) ?? .unknown, handle: handle, number: number)
-        }
+        let known: ForeignRuleset.Effect =
+            switch effect {
+            case .known(let effect): effect
+            case .map(let name, let value): sets[name]?.choice(by: value) ?? .unknown
+            }
+        return .init(conditions, known, markChange: markChange, handle: handle, number: number)
     }
 
     /// One expression: its name, and what the name makes of the rest.
@@ -106,7 +108,7 @@ struct ForeignRuleParser {
             }
         }
         // What stands behind a verdict is never reached.
-        guard case .known(let sofar) = effect, sofar == .none || sofar == .setMark else { return }
+        guard case .known(.none) = effect else { return }
         read(name, data)
     }
 
@@ -139,24 +141,34 @@ struct ForeignRuleParser {
     private mutating func doubt() {
         conditions.append(.known(.unknown))
         registers = [:]
+        marks = [:]
     }
 
     private mutating func require(_ condition: ForeignRuleset.Condition) {
+        guard markChange == nil else {
+            // Where it does not hold, the mark was changed all the same.
+            return conditions.append(.known(.any([condition, .unknown])))
+        }
         conditions.append(.known(condition))
         isRuledOut = audit?.rulesOut(condition) ?? false
     }
 
-    private mutating func conclude(_ new: ForeignRuleset.Effect) {
-        // Who jumps with a new mark is judged by it there.
-        effect = .known(setsMark && !new.targets.isEmpty ? .unknown : new)
+    private mutating func conclude(_ new: ForeignRuleset.Effect) { effect = .known(new) }
+
+    /// The mark changes, once more or for the first time.
+    private mutating func change(_ new: ForeignRuleset.MarkChange) {
+        markChange = markChange == nil ? new : .anything
+        // What registers hold of the mark is the old one's.
+        for (register, value) in registers { if case .mark = value.field { registers[register] = nil } }
+        marks = [:]
     }
 
     private mutating func readMeta(_ data: Attributes) {
         guard let register = data.number(NFTA_META_DREG.rawValue) else {
             // meta mark set …
             if data.number(NFTA_META_KEY.rawValue) == NFT_META_MARK.rawValue {
-                setsMark = true
-                effect = .known(.setMark)
+                let source = Self.normalized(data.number(NFTA_META_SREG.rawValue) ?? 0)
+                change(marks[source] ?? .anything)
             }
             return
         }
@@ -169,7 +181,8 @@ struct ForeignRuleParser {
             case NFT_META_L4PROTO.rawValue: .transport
             case NFT_META_NFPROTO.rawValue: .family
             case NFT_META_PROTOCOL.rawValue: .etherType
-            case NFT_META_MARK.rawValue: .mark
+            // The rule's own new mark is not the one that came in.
+            case NFT_META_MARK.rawValue where markChange == nil: .mark
             default: nil
             }
         load(field, into: register)
@@ -210,7 +223,10 @@ struct ForeignRuleParser {
     }
 
     private mutating func load(_ field: ForeignValue.Field?, into register: UInt32) {
-        registers[Self.normalized(register)] = field.map { ForeignValue(field: $0, mask: nil) }
+        let register = Self.normalized(register)
+        registers[register] = field.map { ForeignValue(field: $0, mask: nil) }
+        marks[register] = nil
+        if case .mark? = field { marks[register] = .init(keep: .max, flip: 0) }
     }
 
     private mutating func readBitwise(_ data: Attributes) {
@@ -219,6 +235,13 @@ struct ForeignRuleParser {
         // NFT_BITWISE_BOOL, the operation of kernels that know no other.
         let isMask = (data.number(NFTA_BITWISE_OP.rawValue) ?? 0) == 0
         let xor = data.bytes(NFTA_BITWISE_XOR.rawValue) ?? []
+        let change = marks[source]
+        marks[target] = nil
+        if isMask, let change, let mask = data.bytes(NFTA_BITWISE_MASK.rawValue)?.native32,
+            let flip = xor.native32
+        {
+            marks[target] = .init(keep: change.keep & mask, flip: change.flip & mask ^ flip)
+        }
         guard isMask, let mask = data.bytes(NFTA_BITWISE_MASK.rawValue), xor.allSatisfy({ $0 == 0 }),
             var value = registers[source], value.mask == nil
         else {
@@ -252,7 +275,6 @@ struct ForeignRuleParser {
             // NFT_REG_VERDICT: a verdict map; any other loads a value.
             guard isMap == NFT_REG_VERDICT.rawValue else { return doubt() }
             effect = registers[register].map { .map(name, $0) } ?? .known(.unknown)
-            if setsMark { effect = .known(.unknown) }
         } else if let value = registers[register] {
             conditions.append(.lookup(name, value, isNegated: isNegated))
         } else {
@@ -262,7 +284,13 @@ struct ForeignRuleParser {
 
     private mutating func readImmediate(_ data: Attributes) {
         guard let register = data.number(NFTA_IMMEDIATE_DREG.rawValue) else { return doubt() }
-        guard register == NFT_REG_VERDICT.rawValue else { return load(nil, into: register) }
+        guard register == NFT_REG_VERDICT.rawValue else {
+            load(nil, into: register)
+            if let value = data.bytes(NFTA_IMMEDIATE_DATA.rawValue)?.native32 {
+                marks[Self.normalized(register)] = .init(keep: 0, flip: value)
+            }
+            return
+        }
         for attribute in data where attribute.type == UInt16(NFTA_IMMEDIATE_DATA.rawValue) {
             for verdict in attribute.nested { conclude(.init(verdict: verdict.nested)) }
         }
@@ -277,14 +305,12 @@ struct ForeignRuleParser {
     }
 
     private mutating func readTarget(_ data: Attributes) {
-        let new = XtablesTarget.effect(name: data.string(NFTA_TARGET_NAME.rawValue))
-        switch new {
-        case .none: break
-        case .setMark:
-            setsMark = true
-            effect = .known(.setMark)
-        default: conclude(new)
-        }
+        let target = XtablesTarget(
+            name: data.string(NFTA_TARGET_NAME.rawValue),
+            revision: data.number(NFTA_TARGET_REV.rawValue) ?? 0,
+            data.raw(NFTA_TARGET_INFO.rawValue))
+        if let new = target.markChange { change(new) }
+        if target.effect != .none { conclude(target.effect) }
     }
 
     /// Registers 1 to 4 are of 16 bytes, and the same as every fourth of those that are of four (`NFT_REG32_00` = 8).

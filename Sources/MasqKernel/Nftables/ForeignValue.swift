@@ -162,7 +162,7 @@ struct ForeignSet {
 
 extension [UInt8] {
     /// Four bytes as a number in the machine's order, which is that of interface indexes, marks and states.
-    fileprivate var native32: UInt32? {
+    var native32: UInt32? {
         count == 4 ? withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) } : nil
     }
 }

@@ -226,6 +226,13 @@ extension Rule.Action {
                 $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port.rawValue)
                 $0.set(NFTNL_EXPR_NAT_FLAGS, UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED))
             }
+        case .mark(let bits):
+            // meta mark set meta mark | 0x1000 accept
+            rule.changeMark(keeping: ~bits, flipping: bits)
+            rule.decide(NF_ACCEPT)
+        case .unmark(let bits):
+            // meta mark set meta mark & 0xffffefff
+            rule.changeMark(keeping: ~bits, flipping: 0)
         case .masquerade(let options): options.lowerMasquerade(into: rule)
         case .sourceNAT(let target, let options): options.lowerSourceNAT(to: target, into: rule)
         }
@@ -406,8 +413,8 @@ extension RuleObject {
         compare(bytes(of: bits))
     }
 
-    /// Keeps these bits of the register, and clears the others.
-    borrowing func mask(_ bits: [UInt8]) {
+    /// Keeps these bits of the register, clears the others, and then flips some.
+    borrowing func mask(_ bits: [UInt8], flipping flipped: [UInt8]? = nil) {
         add("bitwise") {
             $0.set(NFTNL_EXPR_BITWISE_SREG, NFT_REG_1.rawValue)
             $0.set(NFTNL_EXPR_BITWISE_DREG, NFT_REG_1.rawValue)
@@ -415,7 +422,7 @@ extension RuleObject {
             // NFT_BITWISE_BOOL, which newer headers call NFT_BITWISE_MASK_XOR
             $0.set(NFTNL_EXPR_BITWISE_OP, 0)
             $0.set(NFTNL_EXPR_BITWISE_MASK, bytes: bits)
-            $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: [UInt8](repeating: 0, count: bits.count))
+            $0.set(NFTNL_EXPR_BITWISE_XOR, bytes: flipped ?? [UInt8](repeating: 0, count: bits.count))
         }
     }
 
@@ -427,6 +434,27 @@ extension RuleObject {
             $0.set(NFTNL_EXPR_FIB_FLAGS, flags)
         }
         compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
+    }
+
+    borrowing func changeMark(keeping kept: UInt32, flipping flipped: UInt32) {
+        loadMeta(NFT_META_MARK)
+        mask(bytes(of: kept), flipping: bytes(of: flipped))
+        add("meta") {
+            $0.set(NFTNL_EXPR_META_KEY, NFT_META_MARK.rawValue)
+            $0.set(NFTNL_EXPR_META_SREG, NFT_REG_1.rawValue)
+        }
+    }
+
+    /// meta mark & 0x1000 == 0x1000 counter accept
+    borrowing func acceptMarked(_ bits: UInt32) {
+        loadMeta(NFT_META_MARK)
+        mask(bytes(of: bits))
+        compare(bytes(of: bits))
+        add("counter") {
+            $0.set64(NFTNL_EXPR_CTR_PACKETS, 0)
+            $0.set64(NFTNL_EXPR_CTR_BYTES, 0)
+        }
+        decide(NF_ACCEPT)
     }
 
     borrowing func lookUp(_ set: String, into register: nft_registers? = nil) {

@@ -66,15 +66,42 @@ public struct NftablesConnection: ~Copyable {
     mutating func batch(of changes: [Change], generation: UInt32) -> Batch {
         var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)
         for change in changes { batch.append(change) }
+        finish(&batch)
+        return batch
+    }
+
+    /// Writes a batch's end.
+    mutating func finish(_ batch: inout Batch) {
         batch.finish()
         lastSequence = batch.lastSequence
-        return batch
     }
 
     /// Sends a batch that was written before.
     mutating func commit(
         _ batch: borrowing Batch, _ changes: [Change], generation: UInt32
     ) throws(NetlinkError) -> UInt32 {
+        do {
+            try commit(batch)
+        } catch {
+            throw error.named(error.owner.map { "\(changes[$0])" } ?? "the batch")
+        }
+        // 0 is never a generation: the kernel skips it (`nf_tables_commit` in net/netfilter/nf_tables_api.c).
+        return generation == .max ? 1 : generation + 1
+    }
+
+    /// Why a batch did not take effect, and the index of the change that the kernel refused, where there is one.
+    struct Refusal: Error {
+        let error: NetlinkError
+        let owner: Int?
+
+        /// The error about an object that is called so, where the kernel refused one.
+        func named(_ object: String) -> NetlinkError {
+            error.operation == .commit ? NetlinkError(.commit, code: error.code, object: object) : error
+        }
+    }
+
+    /// Sends a batch, of whatever changes.
+    mutating func commit(_ batch: borrowing Batch) throws(Refusal) {
         if batch.bytes.count > sendingCapacity {
             sendingCapacity = batch.bytes.count + 65536
             socket.reserve(sending: sendingCapacity)
@@ -82,32 +109,33 @@ public struct NftablesConnection: ~Copyable {
         do {
             try socket.send(batch.bytes)
         } catch {
-            throw NetlinkError(.send, code: error.code, object: "a batch of \(batch.bytes.count) bytes")
+            let object = "a batch of \(batch.bytes.count) bytes"
+            throw Refusal(error: NetlinkError(.send, code: error.code, object: object), owner: nil)
         }
-        try readVerdict(of: batch, changes)
-        // 0 is never a generation: the kernel skips it (`nf_tables_commit` in net/netfilter/nf_tables_api.c).
-        return generation == .max ? 1 : generation + 1
+        try readVerdict(of: batch)
     }
 
     /// The commit is over when `send` returns; what there is to say about it is waiting to be read.
     ///
     /// Only the first error counts: after it the kernel also blames messages that are innocent.
-    private func readVerdict(of batch: borrowing Batch, _ changes: [Change]) throws(NetlinkError) {
-        var failure: NetlinkError?
+    private func readVerdict(of batch: borrowing Batch) throws(Refusal) {
+        var failure: Refusal?
         var overflow: NetlinkError?
         while true {
-            do {
+            do throws(NetlinkError) {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else { break }
                 for message in messages where batch.contains(message.sequence) {
                     guard let code = message.errorCode, code != 0, failure == nil else { continue }
-                    let object = batch.owner(of: message.sequence).map { "\(changes[$0])" }
-                    failure = NetlinkError(.commit, code: code, object: object ?? "the batch")
+                    let error = NetlinkError(.commit, code: code, object: "the batch")
+                    failure = Refusal(error: error, owner: batch.owner(of: message.sequence))
                 }
-            } catch  where error.code == ENOBUFS {
+            } catch {
+                guard error.code == ENOBUFS else { throw Refusal(error: error, owner: nil) }
                 // More errors than the buffer holds; the first ones are still in it.
                 overflow = error
             }
         }
-        if let failure = failure ?? overflow { throw failure }
+        if let failure { throw failure }
+        if let overflow { throw Refusal(error: overflow, owner: nil) }
     }
 }

@@ -67,15 +67,15 @@ public struct NftablesMonitor: ~Copyable {
 
     /// Reads everything that is waiting, and never waits itself.
     ///
-    /// - Parameter ownPort: the port ID of the socket that masqd commits by.
+    /// - Parameter ownPorts: the port IDs of the sockets that masqd commits by.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
-    public func drain(ownPort: UInt32) throws(NetlinkError) -> Activity {
+    public func drain(ownPorts: UInt32...) throws(NetlinkError) -> Activity {
         var activity = Activity()
         var pending: Touch?
         while true {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else { return activity }
-                for message in messages where message.portID != ownPort {
+                for message in messages where !ownPorts.contains(message.portID) {
                     activity.read(message, &pending)
                 }
             } catch  where error.code == ENOBUFS {

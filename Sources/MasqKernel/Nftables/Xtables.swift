@@ -62,21 +62,43 @@ enum XtablesMatch {
     }
 }
 
-/// Targets of iptables'.
-enum XtablesTarget {
-    /// What a target does.
-    static func effect(name: String) -> ForeignRuleset.Effect {
+/// A target of iptables'.
+struct XtablesTarget {
+    /// What it does with the packet.
+    let effect: ForeignRuleset.Effect
+    /// What it does with the packet's mark; absent where that stays.
+    let markChange: ForeignRuleset.MarkChange?
+
+    /// Reads a target.
+    init(name: String, revision: UInt32, _ bytes: UnsafeRawBufferPointer) {
         switch name {
-        case "REJECT": .reject
-        case "MASQUERADE": .translate("masquerade")
-        case "SNAT": .translate("snat")
-        case "NETMAP": .translate("netmap")
-        case "MARK": .setMark
-        case "LOG", "NFLOG", "TCPMSS", "CONNMARK", "TRACE", "SET", "CHECKSUM", "CLASSIFY", "DSCP", "TTL",
-            "HL",
-            "AUDIT", "TEE", "TCPOPTSTRIP":
-            .none
-        default: .unknown
+        case "REJECT": effect = .reject
+        case "MASQUERADE": effect = .translate("masquerade")
+        case "SNAT": effect = .translate("snat")
+        case "NETMAP": effect = .translate("netmap")
+        case "MARK", "LOG", "NFLOG", "TCPMSS", "CONNMARK", "TRACE", "SET", "CHECKSUM", "CLASSIFY", "DSCP",
+            "TTL", "HL", "AUDIT", "TEE", "TCPOPTSTRIP":
+            effect = .none
+        default: effect = .unknown
+        }
+        switch (name, revision) {
+        case ("MARK", 2) where bytes.count >= 8:
+            // struct xt_mark_tginfo2 in linux/netfilter/xt_mark.h: mark, mask.
+            let mark = bytes.loadUnaligned(as: UInt32.self)
+            markChange = .init(keep: ~bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self), flip: mark)
+        case ("CONNMARK", 1) where bytes.count >= 13:
+            // struct xt_connmark_tginfo1 in linux/netfilter/xt_connmark.h: ctmark, ctmask, nfmask, mode.
+            markChange = bytes[12] == Self.connmarkRestore ? .anything : nil
+        case ("CONNMARK", 2) where bytes.count >= 15:
+            // struct xt_connmark_tginfo2: a shift's direction and width stand before the mode.
+            markChange = bytes[14] == Self.connmarkRestore ? .anything : nil
+        case ("SET", 0...2): markChange = nil
+        // SET with --map-mark, and whatever a target does that masqd does not know.
+        case ("MARK", _), ("CONNMARK", _), ("SET", _): markChange = .anything
+        default: markChange = effect == .unknown ? .anything : nil
         }
     }
+
+    /// XT_CONNMARK_RESTORE in linux/netfilter/xt_connmark.h.
+    private static let connmarkRestore: UInt8 = 2
 }

@@ -15,7 +15,7 @@ struct ForeignFindingTests {
     private static func lines(
         _ hook: ForeignRuleset.Hook, sources: [String] = ["192.168.0.0/16"], out: [String] = ["ppp0"]
     ) throws -> [String] {
-        try audit(sources, out: out).findings(in: ForeignRuleset([hook])).map { "\($0)" }
+        try audit(sources, out: out).report(on: ForeignRuleset([hook])).findings.map { "\($0)" }
     }
 
     @Test("iptables' policy, for both families and a glob")
@@ -133,7 +133,7 @@ struct ForeignFindingTests {
         for (name, count) in [("lan0", 0), ("lan1", 1)] {
             let links = Links([Link(index: 3, name: name, isUp: true, addresses: [address])])
             let audit = ForeignAudit(Configuration(origin: .commandLine, outbound: [block]), links)
-            #expect(audit.findings(in: ForeignRuleset([hook])).count == count)
+            #expect(audit.report(on: ForeignRuleset([hook])).findings.count == count)
         }
     }
 }

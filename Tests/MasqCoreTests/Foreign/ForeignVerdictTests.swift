@@ -91,9 +91,9 @@ struct ForeignVerdictTests {
         let back = Rule([.link(.source, .prefix("ppp")), .link(.destination, .name("lan0"))], .accept)
         let packet = try Self.packet()
         #expect(try Self.outcomes([out], dropsByPolicy: true) == .pass)
-        #expect(try Self.outcomes([out], dropsByPolicy: true, on: packet.reply) == .drop)
+        #expect(try Self.outcomes([out], dropsByPolicy: true, on: packet.at(.answer)) == .drop)
         #expect(try Self.outcomes([back], dropsByPolicy: true) == .drop)
-        #expect(try Self.outcomes([back], dropsByPolicy: true, on: packet.reply) == .pass)
+        #expect(try Self.outcomes([back], dropsByPolicy: true, on: packet.at(.answer)) == .pass)
         // Nothing says behind which link the sources are.
         #expect(try Self.outcomes([out], dropsByPolicy: true, on: Self.packet(from: nil)) == [.pass, .drop])
     }
@@ -109,14 +109,30 @@ struct ForeignVerdictTests {
         ] {
             let rules = [Rule([condition], .drop)]
             #expect(try Self.outcomes(rules) == (isNew ? .drop : .pass), "\(condition)")
-            #expect(try Self.outcomes(rules, on: packet.reply) == (isReply ? .drop : .pass), "\(condition)")
+            #expect(
+                try Self.outcomes(rules, on: packet.at(.answer)) == (isReply ? .drop : .pass), "\(condition)")
         }
     }
 
     @Test("A mark that a rule may have set is not known any more")
     func marks() throws {
-        let rules = [Rule([.unknown], .setMark), Rule([.mark(1, mask: 1)], .accept)]
-        #expect(try Self.outcomes(rules, dropsByPolicy: true) == [.pass, .drop])
+        let change = ForeignRuleset.MarkChange(keep: .max, flip: 1)
+        for (mark, expected) in [
+            (1, [.pass, .drop]), (2, ForeignVerdict.Outcomes.drop), (3, [.drop]),
+        ] as [(UInt32, ForeignVerdict.Outcomes)] {
+            let rules = [
+                Rule([.unknown], .none, markChange: change), Rule([.mark(mark, mask: mark)], .accept),
+            ]
+            #expect(try Self.outcomes(rules, dropsByPolicy: true) == expected, "\(mark)")
+        }
+        let anything = [Rule([], .none, markChange: .anything), Rule([.mark(2, mask: 2)], .accept)]
+        #expect(try Self.outcomes(anything, dropsByPolicy: true) == [.pass, .drop])
+        let never = [
+            Rule([.family(.ipv6)], .none, markChange: .anything), Rule([.mark(2, mask: 2)], .accept),
+        ]
+        #expect(try Self.outcomes(never, dropsByPolicy: true) == .drop)
+        // A bit outside of the mask can't be there.
+        #expect(try Self.outcomes([Rule([.mark(2, mask: 1)], .drop)]) == .pass)
     }
 
     @Test("A verdict map chooses by the first key that fits, and else goes on")
@@ -124,7 +140,7 @@ struct ForeignVerdictTests {
         let map = Rule([], .choose([.init(.state(2), .accept), .init(.state(1), .drop)]))
         #expect(try Self.outcomes([map]) == .pass)
         #expect(try Self.outcomes([map], dropsByPolicy: true) == .drop)
-        #expect(try Self.outcomes([map], dropsByPolicy: true, on: Self.packet().reply) == .pass)
+        #expect(try Self.outcomes([map], dropsByPolicy: true, on: Self.packet().at(.answer)) == .pass)
     }
 
     @Test("The place is the rule or the policy that certainly drops")
@@ -140,6 +156,7 @@ struct ForeignVerdictTests {
                 == ForeignVerdict(
                     outcomes: .drop, place: .init(chain: "a", rule: 2, word: "reject", handle: 7)))
         #expect(
-            try hook.verdict(on: Self.packet().reply).place == .init(chain: "base", rule: nil, word: "drop"))
+            try hook.verdict(on: Self.packet().at(.answer)).place
+                == .init(chain: "base", rule: nil, word: "drop"))
     }
 }

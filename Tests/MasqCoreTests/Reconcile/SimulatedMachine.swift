@@ -78,7 +78,7 @@ struct SimulatedMachine {
             case .inspect(let ruleset): noticed += send(.inspected(changes: differences(from: ruleset).count))
             case .repairConnections: noticed += send(.connectionsRepaired(deleted: 0, example: nil))
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
-            case .auditForeign, .startForeignTimer: break
+            case .auditForeign, .editForeign, .closeForeign, .startForeignTimer: break
             case .startRepairTimer: noticed += send(.repairTimerFired)
             case .removeTable, .setForwarding, .startRetryTimer, .log, .accuse, .notifyReady, .notifyStatus,
                 .exit:
@@ -117,7 +117,7 @@ struct SimulatedMachine {
         switch action {
         case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
             .accuse,
-            .auditForeign, .startForeignTimer, .startRepairTimer:
+            .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):

@@ -18,6 +18,8 @@ extension Configuration {
         configuration.forward.policy = Policy.allCases.randomElement(using: &generator) ?? .accept
         configuration.forward.unsolicited = Policy.allCases.randomElement(using: &generator) ?? .drop
         if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }
+        configuration.forward.foreignDrop = ForeignDrop.allCases.randomElement(using: &generator) ?? .report
+        configuration.forward.mark = 1 << UInt32.random(in: 0..<32, using: &generator)
         for number in 1...Int.random(in: blocks, using: &generator) {
             configuration.outbound.append(.random(line: 10 * number, using: &generator))
         }

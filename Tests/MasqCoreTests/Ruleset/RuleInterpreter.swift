@@ -20,6 +20,7 @@ struct SimulatedPacket {
     var wasEncrypted = false
     var isSourceLocalToOutput = false
     var isDestinationLocal = false
+    var mark: UInt32 = 0
 
     struct Connection {
         var isSourceTranslated = false
@@ -54,6 +55,8 @@ struct SimulatedOutcome: Equatable {
     var raised: [String] = []
     /// What the largest segment size was lowered to.
     var clamped: Rule.SegmentSize?
+    /// The packet's mark at the end.
+    var mark: UInt32 = 0
 }
 
 extension Ruleset {
@@ -61,7 +64,7 @@ extension Ruleset {
     func outcome(of packet: SimulatedPacket, in chain: String) -> SimulatedOutcome? {
         guard let base = chains.first(where: { $0.name == chain })?.base else { return nil }
         var outcome = SimulatedOutcome(
-            verdict: base.policy == 0 ? .drop : .accept, counter: nil, ruleCount: 0)
+            verdict: base.policy == 0 ? .drop : .accept, counter: nil, ruleCount: 0, mark: packet.mark)
         _ = run(packet, chain, &outcome)
         return outcome
     }
@@ -74,6 +77,12 @@ extension Ruleset {
             switch rule.action {
             case .accept: outcome.verdict = .accept
             case .drop: outcome.verdict = .drop
+            case .mark(let bits):
+                outcome.mark |= bits
+                outcome.verdict = .accept
+            case .unmark(let bits):
+                outcome.mark &= ~bits
+                continue
             case .masquerade(let options): outcome.verdict = .masquerade(options)
             case .sourceNAT(let target, let options): outcome.verdict = .sourceNAT(target, options)
             case .raise(let alarm):

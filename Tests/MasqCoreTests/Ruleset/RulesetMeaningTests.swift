@@ -221,4 +221,47 @@ import Testing
             #expect(ruleset.outcome(of: packet, in: "forward") == expected, "\(message)")
         }
     }
+
+    @Test(
+        "The mark is on what masqueraded sources send out of their uplink and on answers, and on nothing else"
+    )
+    func marks() {
+        for permission in [Permission.firstPackets, .laterPackets, .all] {
+            forEachPacket { message, configuration, _, packet in
+                var (configuration, packet) = (configuration, packet)
+                configuration.forward.foreignDrop = .open
+                let mark = configuration.forward.mark
+                let ruleset = Ruleset.desired(
+                    configuration, memory: .opening(for: permission, with: mark))
+                for stage in ["first", "later", "invalid"] {
+                    packet.connection?.isConfirmed = stage == "later"
+                    if stage == "invalid" { packet.connection = nil }
+                    packet.state = stage == "later" ? .established : stage == "invalid" ? .invalid : []
+                    let isOutward = !blocks(configuration, by: packet.output, inside: packet.source).isEmpty
+                    let isInward =
+                        !blocks(configuration, by: packet.input, inside: packet.destination).isEmpty
+                    let isMarked =
+                        switch stage {
+                        case "first": isOutward && permission.contains(.firstPackets)
+                        case "later": (isOutward || isInward) && permission.contains(.laterPackets)
+                        // The own forward chain drops it in any case.
+                        default: isOutward
+                        }
+                    // Whatever was there before: masqd's bit is cleared, and others' bits are theirs.
+                    for old in [0, ~mark, .max] {
+                        packet.mark = old
+                        let outcome = ruleset.outcome(of: packet, in: "permit")
+                        #expect(outcome?.verdict == .accept)
+                        let isSkipped =
+                            stage == "later" && permission == .firstPackets
+                            || stage == "first" && permission == .laterPackets
+                        let expected = isMarked ? old | mark : isSkipped ? old : old & ~mark
+                        #expect(outcome?.mark == expected, "\(message), \(stage)")
+                        packet.mark = .max
+                        #expect(ruleset.outcome(of: packet, in: "permit_end")?.mark == ~mark)
+                    }
+                }
+            }
+        }
+    }
 }

@@ -14,7 +14,8 @@ import Testing
     private static let samples: [Sample] = (0..<300).map { (seed: UInt64) in
         var random = SplitMix64(seed: seed)
         let configuration = Configuration.random(using: &random)
-        let memory = KernelMemory(rawValue: UInt8(seed % 4))
+        let memory = KernelMemory(rawValue: seed % 16)
+            .union(.opened(with: seed % 3 == 0 ? configuration.forward.mark : 0))
         return Sample(
             seed: seed, configuration: configuration, ruleset: .desired(configuration, memory: memory))
     }
@@ -90,7 +91,9 @@ import Testing
                 #expect(!set.elements.isEmpty, "seed \(seed): \(set.name) is empty")
             }
             // What masqd remembers is a counter that counts nothing.
-            let counting = table.objects.filter { !$0.name.hasSuffix("_was_off") }
+            let counting = table.objects.filter {
+                !$0.name.hasSuffix("_was_off") && !$0.name.hasPrefix("open")
+            }
             let plain = ruleset.chains.filter { $0.base == nil }.map(\.name)
             let there = Set(
                 counting.map(Reference.object) + table.sets.keys.map(Reference.set)
@@ -135,7 +138,9 @@ import Testing
         }
     }
 
-    @Test("The base chains are three, with the policy of the configuration; two where nothing is translated")
+    @Test(
+        "The base chains are two, with the policy of the configuration; three where anything is translated, and two more where others are opened"
+    )
     func baseChains() {
         for sample in Self.samples {
             let (configuration, ruleset) = (sample.configuration, sample.ruleset)
@@ -150,6 +155,11 @@ import Testing
             ]
             if configuration.outbound.contains(where: \.translation.hidesSource) {
                 expected["output"] = BaseChain(type: "filter", hook: 3, priority: 0, policy: 1)
+            }
+            let remembersOpening = ruleset.counters.contains { $0.hasPrefix("opens_for_") }
+            if configuration.forward.foreignDrop == .open, remembersOpening {
+                expected["permit"] = BaseChain(type: "filter", hook: 2, priority: -140, policy: 1)
+                expected["permit_end"] = BaseChain(type: "filter", hook: 2, priority: 1000, policy: 1)
             }
             #expect(bases == expected)
         }

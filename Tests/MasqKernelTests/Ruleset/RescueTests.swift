@@ -24,7 +24,7 @@ import Testing
     /// What the monitor heard of one script; somebody's commits are told before `nft` ends.
     private func touch(by script: String) throws -> NftablesMonitor.Touch {
         try namespace.nft(script)
-        return try #require(try monitor.drain(ownPort: table.portID).ownTable)
+        return try #require(try monitor.drain(ownPorts: table.portID).ownTable)
     }
 
     @Test(
@@ -42,7 +42,7 @@ import Testing
             #expect(try namespace.generation() == generation + 1)
             #expect(try TableListing(in: namespace) == before)
             #expect(try table.apply(ruleset).isEmpty)
-            _ = try monitor.drain(ownPort: table.portID)
+            _ = try monitor.drain(ownPorts: table.portID)
         }
     }
 
