@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers sanitize unit-test install uninstall clean
+.PHONY: menu deps build demo test golden format check layers fuzz sanitize unit-test install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -38,6 +38,9 @@ check:  ## format, layers, golden rulesets, the unit, shell scripts: seconds, no
 
 layers:  ## who imports whom
 	scripts/check-layers.sh
+
+fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages, FUZZ_SECONDS=60 each
+	scripts/fuzz.sh
 
 sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
 	scripts/sanitize.sh

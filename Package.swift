@@ -40,9 +40,26 @@ let package = Package(
             name: "MasqKernelTests", dependencies: ["MasqKernel", "MasqCore", "CNetfilter", "TestSupport"],
             swiftSettings: strict),
         .testTarget(name: "MasqdTests", dependencies: ["masqd"], swiftSettings: strict),
+        .target(
+            name: "FuzzTargets", dependencies: ["MasqCore", "MasqKernel"], path: "Tests/Fuzz/Targets",
+            swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport", "masqd"],
+            path: "Tests/Fuzz/Tests",
+            swiftSettings: strict),
         .testTarget(
             name: "GatewayTests", dependencies: ["TestSupport", "masqd"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+// Its main() is libFuzzer's, which is there only when scripts/fuzz.sh builds it.
+if Context.environment["MASQD_FUZZ"] != nil {
+    package.targets += [
+        .target(name: "CFuzzDriver", path: "Tests/Fuzz/CDriver"),
+        .executableTarget(
+            name: "fuzz", dependencies: ["FuzzTargets", "CFuzzDriver"], path: "Tests/Fuzz/Driver",
+            swiftSettings: strict),
+    ]
+}

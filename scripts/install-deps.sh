@@ -8,7 +8,8 @@ set -euo pipefail
 # C++ library and their start files to compile and link against.
 toolchain=(binutils libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2)
 build=(libmnl-dev libnftnl-dev libnetfilter-conntrack-dev libtomlplusplus-dev)
-run=(nftables iproute2 conntrack iputils-ping socat procps)
+# The last one is there for the suite that TOML parsers are compared by, toml-test, which it contains.
+run=(nftables iproute2 conntrack iputils-ping socat procps golang-github-burntsushi-toml-dev)
 check=(nftables systemd shellcheck)
 lab=(debootstrap systemd-container nftables)
 

@@ -28,7 +28,7 @@ struct CToml_Document {
     Scan scan;
     std::optional<toml::parse_result> result;
 
-    explicit CToml_Document(std::string_view text) : text(text), scan(text) {
+    CToml_Document(std::string_view text, size_t shortestLifted) : text(text), scan(text, shortestLifted) {
         if (scan.error) return;
         result.emplace(toml::parse(scan.arrays.empty() ? text : std::string_view(scan.shortened)));
     }
@@ -91,8 +91,8 @@ CToml_Value value(const CToml_Document &document, const toml::node &node) {
 
 }  // namespace
 
-CToml_Document *CToml_parse(const char *bytes, size_t length) {
-    return new CToml_Document(std::string_view(length ? bytes : "", length));
+CToml_Document *CToml_parse(const char *bytes, size_t length, size_t shortestLifted) {
+    return new CToml_Document(std::string_view(length ? bytes : "", length), shortestLifted);
 }
 
 void CToml_free(CToml_Document *document) { delete document; }

@@ -7,8 +7,6 @@
 
 namespace {
 
-/// A shorter array is not worth the copy of the text.
-constexpr size_t shortestLifted = 256;
 /// masqd's own names have one dot at most; each nests a table, and toml++ destroys tables recursively.
 constexpr int maximumDots = 16;
 /// toml++ searches its lists of tables linearly: this many take it a second at worst.
@@ -160,7 +158,7 @@ struct Complexity {
 
 }  // namespace
 
-Scan::Scan(std::string_view text) {
+Scan::Scan(std::string_view text, size_t shortestLifted) {
     if (text.size() > UINT32_MAX / 2) {
         error = "the file is larger than 2 GB";
         return;

@@ -35,7 +35,8 @@ struct LiftedArray {
 /// strings: a long array of plain strings is lifted out of the text, so that toml++ parses only what has a
 /// structure. Then it is 2 ms and 1 MB.
 struct Scan {
-    explicit Scan(std::string_view text);
+    /// Lifts the arrays that have at least so many strings.
+    Scan(std::string_view text, size_t shortestLifted);
 
     /// Why the text is refused, or null.
     const char *error = nullptr;

@@ -42,11 +42,11 @@ struct LinkTests {
             }
             #expect(again?.address == address)
             #expect(try gateway.seenSource(.udp, to: Gateway.serverIPv6).address == "2001:db8::\(10 + round)")
+            try scenario.masqd.waitForStatus(containing: "ppp0 is up with \(address)")
         }
         #expect(indexes.count == 50)
         #expect(try gateway.leaks() == 0)
         #expect(try gateway.router.masqdTable() == table)
-        try scenario.masqd.waitForStatus(containing: "ppp0 is up with 203.0.113.60")
     }
 
     @Test("An uplink that gets its name by renaming is masqueraded from then on")

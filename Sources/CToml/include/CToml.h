@@ -66,7 +66,9 @@ typedef struct {
 } CToml_Entry;
 
 /// Parses a text that must outlive the document; never returns NULL.
-CToml_Document *CToml_parse(const char *bytes, size_t length);
+///
+/// Arrays of at least `shortestLifted` plain strings go around toml++; what is read is the same with any number.
+CToml_Document *CToml_parse(const char *bytes, size_t length, size_t shortestLifted);
 
 /// Frees a document.
 void CToml_free(CToml_Document *document);

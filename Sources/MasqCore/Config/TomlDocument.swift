@@ -13,8 +13,11 @@ struct TomlSyntaxError: Error {
 struct TomlDocument: ~Copyable {
     private let handle: OpaquePointer
 
-    private init(_ text: UnsafeBufferPointer<UInt8>) throws(TomlSyntaxError) {
-        handle = text.withMemoryRebound(to: CChar.self) { CToml_parse($0.baseAddress, $0.count) }
+    /// A shorter array of strings is not worth lifting it out of the text before toml++ sees that.
+    static let shortestLifted = 256
+
+    private init(_ text: UnsafeBufferPointer<UInt8>, liftingFrom length: Int) throws(TomlSyntaxError) {
+        handle = text.withMemoryRebound(to: CChar.self) { CToml_parse($0.baseAddress, $0.count, length) }
         var message = CToml_Text()
         var position = CToml_Position()
         if CToml_error(handle, &message, &position) {
@@ -26,14 +29,15 @@ struct TomlDocument: ~Copyable {
 
     /// Parses a text and lends out the table that it is.
     ///
+    /// - Parameter length: how many strings an array has at least that is lifted; what is read is the same with any.
     /// - Throws: ``TomlSyntaxError`` for the first place that is not TOML 1.0; toml++ can't go on behind it.
     static func read<Result>(
-        _ text: Span<UInt8>, _ body: (_ root: TomlValue) -> Result
+        _ text: Span<UInt8>, liftingFrom length: Int = shortestLifted, _ body: (_ root: TomlValue) -> Result
     ) throws(TomlSyntaxError) -> Result {
         // A closure over typed throws and a `~Copyable` value does not compile in Swift 6.3: hence the two steps.
         let outcome = text.withUnsafeBufferPointer { bytes -> Swift.Result<Result, TomlSyntaxError> in
             do throws(TomlSyntaxError) {
-                let document = try TomlDocument(bytes)
+                let document = try TomlDocument(bytes, liftingFrom: length)
                 return .success(document.lend(body))
             } catch {
                 return .failure(error)

@@ -142,11 +142,8 @@ public struct ForeignReader: ~Copyable {
         let elements = [
             (NFTA_SET_ELEM_LIST_TABLE.rawValue, table.name), (NFTA_SET_ELEM_LIST_SET.rawValue, name),
         ]
-        try list(NFT_MSG_GETSETELEM, "a set of others", family: table.family, elements) { message in
-            for attribute in message.attributes(after: 4)
-            where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
-                for element in attribute.nested { set.append(element.nested) }
-            }
+        try list(NFT_MSG_GETSETELEM, "a set of others", family: table.family, elements) {
+            set.read($0.attributes(after: 4))
         }
         return set
     }

@@ -119,8 +119,15 @@ struct ForeignSet {
         isInterval = flags & NFT_SET_INTERVAL.rawValue != 0
     }
 
-    /// Reads one element.
-    mutating func append(_ attributes: Attributes) {
+    /// Takes in one answer of the listing of its elements (NFT_MSG_NEWSETELEM).
+    mutating func read(_ attributes: Attributes) {
+        for attribute in attributes
+        where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
+            for element in attribute.nested { append(element.nested) }
+        }
+    }
+
+    private mutating func append(_ attributes: Attributes) {
         guard let key = attributes.bytes(NFTA_SET_ELEM_KEY.rawValue) else { return }
         let flags = attributes.number(NFTA_SET_ELEM_FLAGS.rawValue) ?? 0
         let data = attributes.first { $0.type == UInt16(NFTA_SET_ELEM_DATA.rawValue) }

@@ -9,72 +9,52 @@ extension NftablesConnection {
     mutating func set(
         _ name: String, _ shape: Snapshot.SetShape
     ) throws(NetlinkError) -> Snapshot.SetState {
-        var set = Snapshot.SetState(shape: shape, elements: nil)
-        switch shape {
-        case .init(of: .addresses(.init(family: .ipv4))):
-            set.elements = .addresses(try ranges(of: name, .ipv4, &set.isFragmented))
-        case .init(of: .addresses(.init(family: .ipv6))):
-            set.elements = .addresses(try ranges(of: name, .ipv6, &set.isFragmented))
-        case .init(of: .interfaces([])):
-            set.elements = .interfaces(Set(try jumps(of: name, &set.isFragmented).keys))
-        case .init(of: .jumps([:])):
-            set.elements = .jumps(try jumps(of: name, &set.isFragmented))
-        case .init(of: .addressJumps(.ipv4, [:])):
-            set.elements = .addressJumps(.ipv4, try addressJumps(of: name))
-        case .init(of: .addressJumps(.ipv6, [:])):
-            set.elements = .addressJumps(.ipv6, try addressJumps(of: name))
-        default:
-            guard let type = shape.elementType else { break }
-            set.elements = .entries(try entries(of: name, type, &set.isFragmented))
-        }
-        return set
-    }
-
-    private mutating func entries(
-        of set: String, _ type: ElementType, _ isFragmented: inout Bool
-    ) throws(NetlinkError) -> PackedElements {
-        var entries = Entries(type)
-        try eachElement(of: set) { entries.read($0) }
-        isFragmented = entries.hasStrangers
-        return PackedElements(type, entries.list)
-    }
-
-    private mutating func addressJumps(of set: String) throws(NetlinkError) -> [IPAddress: String] {
-        var jumps = AddressJumps()
-        try eachElement(of: set) { jumps.read($0) }
-        return jumps.chains
-    }
-
-    private mutating func ranges(
-        of set: String, _ family: AddressFamily, _ isFragmented: inout Bool
-    ) throws(NetlinkError) -> AddressRanges {
-        var boundaries = IntervalBoundaries(family: family)
-        try eachElement(of: set) { boundaries.read($0) }
-        let pieces = boundaries.startCount
-        let ranges = boundaries.ranges()
-        isFragmented = pieces != ranges.ranges.count
-        return ranges
-    }
-
-    private mutating func jumps(
-        of set: String, _ isFragmented: inout Bool
-    ) throws(NetlinkError) -> [String: String] {
-        var jumps = InterfaceJumps()
-        try eachElement(of: set) { jumps.read($0) }
-        isFragmented = jumps.hasStrangeNames
-        return jumps.chains
-    }
-
-    private mutating func eachElement(
-        of set: String, _ handle: (Attributes) -> Void
-    ) throws(NetlinkError) {
+        guard var reader = shape.elementReader else { return .init(shape: shape, elements: nil) }
         try list(
-            NFT_MSG_GETSETELEM, table: NFTA_SET_ELEM_LIST_TABLE, "elements of set \(set)", set: set
-        ) { attributes in
-            for attribute in attributes
-            where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
-                for element in attribute.nested { handle(element.nested) }
-            }
+            NFT_MSG_GETSETELEM, table: NFTA_SET_ELEM_LIST_TABLE, "elements of set \(name)", set: name
+        ) { reader.read(listing: $0) }
+        return .init(shape: shape, reader)
+    }
+}
+
+/// Takes in the elements of one kind of set, as a listing tells them one by one.
+protocol ElementReader {
+    /// Takes in one element.
+    mutating func read(_ attributes: Attributes)
+    /// All of them, and whether they are there in other pieces than masqd writes.
+    consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool)
+}
+
+extension ElementReader {
+    /// Takes in one answer of a listing (NFT_MSG_NEWSETELEM).
+    mutating func read(listing attributes: Attributes) {
+        for attribute in attributes
+        where attribute.type == UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) {
+            for element in attribute.nested { read(element.nested) }
+        }
+    }
+}
+
+extension Snapshot.SetState {
+    /// Makes a set of what was read.
+    init(shape: Snapshot.SetShape, _ reader: consuming some ElementReader) {
+        let (elements, isFragmented) = reader.elements()
+        self.init(shape: shape, elements: elements)
+        self.isFragmented = isFragmented
+    }
+}
+
+extension Snapshot.SetShape {
+    /// What reads the elements of such a set; nothing for a kind that masqd never makes.
+    var elementReader: (any ElementReader)? {
+        switch self {
+        case .init(of: .addresses(.init(family: .ipv4))): IntervalBoundaries(family: .ipv4)
+        case .init(of: .addresses(.init(family: .ipv6))): IntervalBoundaries(family: .ipv6)
+        case .init(of: .interfaces([])): InterfaceJumps(isMap: false)
+        case .init(of: .jumps([:])): InterfaceJumps(isMap: true)
+        case .init(of: .addressJumps(.ipv4, [:])): AddressJumps(family: .ipv4)
+        case .init(of: .addressJumps(.ipv6, [:])): AddressJumps(family: .ipv6)
+        default: elementType.map { Entries($0) }
         }
     }
 }
@@ -91,12 +71,15 @@ extension Attribute {
 }
 
 /// Interface names and the chains that they lead to; a name that leads elsewhere has a chain no chain is called.
-struct InterfaceJumps {
-    private(set) var chains: [String: String] = [:]
+private struct InterfaceJumps: ElementReader {
+    /// A set has names only.
+    let isMap: Bool
+    private var chains: [String: String] = [:]
     /// Whether the name alone would not find an element: its bytes are no text, or have no NUL at the end.
-    private(set) var hasStrangeNames = false
+    private var hasStrangeNames = false
 
-    /// Takes in one element of a listing.
+    init(isMap: Bool) { self.isMap = isMap }
+
     mutating func read(_ attributes: Attributes) {
         var name = ""
         var chain = ""
@@ -113,13 +96,19 @@ struct InterfaceJumps {
         }
         chains[name] = chain
     }
+
+    consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
+        (isMap ? .jumps(chains) : .interfaces(Set(chains.keys)), hasStrangeNames)
+    }
 }
 
 /// Addresses and the chains that they lead to; an address that leads elsewhere has a chain no chain is called.
-struct AddressJumps {
-    private(set) var chains: [IPAddress: String] = [:]
+private struct AddressJumps: ElementReader {
+    private let family: AddressFamily
+    private var chains: [IPAddress: String] = [:]
 
-    /// Takes in one element of a listing.
+    init(family: AddressFamily) { self.family = family }
+
     mutating func read(_ attributes: Attributes) {
         var address: IPAddress?
         var chain = ""
@@ -134,18 +123,22 @@ struct AddressJumps {
         }
         if let address { chains[address] = chain }
     }
+
+    consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
+        (.addressJumps(family, chains), false)
+    }
 }
 
 /// The elements of a set or map of several fields, on their way to being sorted.
-struct Entries {
+private struct Entries: ElementReader {
     private let type: ElementType
-    private(set) var list = PackedElements.List()
+    private var list = PackedElements.List()
     /// Whether there are elements of another length than the type says, which are in no set of masqd's.
-    private(set) var hasStrangers = false
+    private var hasStrangers = false
 
     init(_ type: ElementType) { self.type = type }
 
-    /// Takes in one element of a listing: its key, its last key with intervals, and its data.
+    /// Reads its key, its last key with intervals, and its data.
     mutating func read(_ attributes: Attributes) {
         var element: [UInt8] = []
         element.reserveCapacity(type.elementLength)
@@ -162,6 +155,10 @@ struct Entries {
         } else {
             hasStrangers = true
         }
+    }
+
+    consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
+        (.entries(PackedElements(type, list)), hasStrangers)
     }
 }
 
@@ -183,14 +180,13 @@ extension Attribute {
 }
 
 /// The starts and ends that an interval set is made of, on their way to being ranges.
-struct IntervalBoundaries {
+struct IntervalBoundaries: ElementReader {
     private let family: AddressFamily
     /// An end comes before a start at the same address.
     private var boundaries: [(address: UInt128, isStart: Bool)] = []
 
     init(family: AddressFamily) { self.family = family }
 
-    /// Takes in one element of a listing.
     mutating func read(_ attributes: Attributes) {
         var key: UInt128?
         var isEnd = false
@@ -208,8 +204,11 @@ struct IntervalBoundaries {
 
     mutating func append(_ address: UInt128, isEnd: Bool) { boundaries.append((address, !isEnd)) }
 
-    /// How many intervals begin.
-    var startCount: Int { boundaries.count { $0.isStart } }
+    consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
+        let pieces = boundaries.count { $0.isStart }
+        let ranges = ranges()
+        return (.addresses(ranges), pieces != ranges.ranges.count)
+    }
 
     /// Pairs each start with what comes next: its end, another start where nft left the end out, or nothing.
     consuming func ranges() -> AddressRanges {

@@ -13,11 +13,16 @@ public struct ServiceManager: ~Copyable {
     /// How often the watchdog wants to be fed, in milliseconds: half of `$WATCHDOG_USEC`.
     public let watchdogIntervalMilliseconds: Int?
 
+    /// How long a manager that is busy may let masqd wait where it must not miss what it is told.
+    private static let limitSeconds = 5
+
     /// Reads `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
     public init(variable: (String) -> String? = { getenv($0).map { String(cString: $0) } }) {
         path = variable("NOTIFY_SOCKET") ?? ""
         let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
         socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
+        var limit = timeval(tv_sec: Self.limitSeconds, tv_usec: 0)
+        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let isMeant = variable("WATCHDOG_PID").map { Int32($0) == getpid() } ?? true
         let microseconds = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
         watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? microseconds / 2000 : nil
@@ -36,26 +41,26 @@ public struct ServiceManager: ~Copyable {
         send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
     }
 
-    /// What a status display shows.
-    public func status(_ text: String) { send(Self.line(text)) }
+    /// What a status display shows; lost where the manager has not read what it was told before.
+    public func status(_ text: String) { send(Self.line(text), flags: CInt(MSG_DONTWAIT)) }
 
     /// The process is about to end.
     public func stopping() { send("STOPPING=1") }
 
-    /// The process is alive.
-    public func feedWatchdog() { send("WATCHDOG=1") }
+    /// The process is alive; lost as a status is.
+    public func feedWatchdog() { send("WATCHDOG=1", flags: CInt(MSG_DONTWAIT)) }
 
     private static func line(_ status: String) -> String {
         "STATUS=" + String(status.map { $0.isNewline ? " " : $0 })
     }
 
     /// A manager that does not listen is no reason to stop routing, so failures are ignored.
-    private func send(_ message: String) {
+    private func send(_ message: String, flags: CInt = 0) {
         guard socket >= 0 else { return }
         withUnixAddress(path) { address, length in
             var message = message + "\n"
             message.withUTF8 {
-                _ = sendto(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL), address, length)
+                _ = sendto(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL) | flags, address, length)
             }
         }
     }

@@ -65,6 +65,18 @@ import Testing
         #expect((before...microseconds()).contains(mark))
     }
 
+    @Test("A manager that reads nothing does not hold up the loop", .timeLimit(.minutes(1)))
+    func deafManager() throws {
+        let listener = try Listener("@masqd-test-deaf-\(getpid())")
+        let manager = manager(["NOTIFY_SOCKET": "@masqd-test-deaf-\(getpid())"])
+        // net.unix.max_dgram_qlen, 10 or with systemd 512, is how many fit.
+        for number in 0..<2000 {
+            manager.status("number \(number)")
+            manager.feedWatchdog()
+        }
+        #expect(listener.message == "STATUS=number 0\n")
+    }
+
     private func microseconds() -> Int {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
