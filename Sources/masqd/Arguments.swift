@@ -10,6 +10,8 @@ struct Arguments {
         case check
         /// Print the ruleset in nft's syntax.
         case print
+        /// Look at everything that a packet meets, and say what is wrong and what to type.
+        case doctor
         case version
         case help
     }
@@ -61,13 +63,13 @@ struct Arguments {
             case "--config", "-c": try setPath(value())
             case "--out-interface", "-o": outInterfaces.append(try value())
             case "--source", "-s": sources.append(try value())
-            case "--check", "--print":
-                try setMode(option == "--check" ? .check : .print)
+            case "--check", "--print", "--doctor":
+                try setMode(option == "--check" ? .check : option == "--print" ? .print : .doctor)
                 if attached != nil { try setPath(value()) }
             case "--version", "-V": try setMode(.version)
             case "--help", "-h": try setMode(.help)
             default:
-                guard !option.hasPrefix("-"), mode == .check || mode == .print else {
+                guard !option.hasPrefix("-"), [.check, .print, .doctor].contains(mode) else {
                     throw Misuse(message: "unknown argument \"\(word)\"")
                 }
                 try setPath(word)
@@ -100,7 +102,8 @@ struct Arguments {
     static let help = """
         Usage: masqd [--config FILE]
                masqd --out-interface NAME --source NETWORK
-               masqd --check [FILE] | --print [FILE] | --version | --help
+               masqd --check [FILE] | --print [FILE] | --doctor [FILE]
+               masqd --version | --help
 
         Shares an uplink with private networks: masquerades what leaves by it, lets the
         answers back in, and keeps it that way while links come and go.
@@ -110,6 +113,8 @@ struct Arguments {
           -s, --source NETWORK       the network behind it, "192.168.0.0/16"; both may be repeated
               --check [FILE]         say everything that is wrong with a configuration, change nothing
               --print [FILE]         print the ruleset in nft's syntax, change nothing
+              --doctor [FILE]        look at all that a packet meets on its way out and back, say what is
+                                     wrong and what to type, change nothing; exit status 1 if anything is
           -V, --version              print the version
           -h, --help                 print this
 

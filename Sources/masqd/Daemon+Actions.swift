@@ -38,7 +38,7 @@ extension Daemon {
             }
         case .inspect(let ruleset):
             do {
-                handle(.inspected(changes: try table.differences(from: ruleset)))
+                handle(.inspected(changes: try table.comparison(with: ruleset).changes.count))
             } catch {
                 log(.error, "\(error): can't tell whether the rules are as they should be")
             }

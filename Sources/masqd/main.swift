@@ -38,6 +38,8 @@ case .check:
     output("configuration OK\n")
 case .print:
     output(Ruleset.complete(arguments.source.readOrFinish()).text)
+case .doctor:
+    exit(Doctor(source: arguments.source).run())
 case .run:
     // A reader of the log that is gone is no reason to stop.
     signal(SIGPIPE, SIG_IGN)

@@ -44,7 +44,7 @@ import Testing
             source: .commandLine(outInterfaces: ["ppp0", "ppp1"], sources: ["10.0.0.0/8", "fd00::/8"]))
     }
 
-    @Test("Check and print take the default file, a file behind them, or that of --config")
+    @Test("Check, print and doctor take the default file, a file behind them, or that of --config")
     func checkAndPrint() throws {
         try expect("--check", mode: .check, source: defaultFile)
         try expect("--check", "a.toml", mode: .check, source: .file("a.toml"))
@@ -55,6 +55,9 @@ import Testing
         try expect("--print", "a.toml", mode: .print, source: .file("a.toml"))
         try expect("--check", "a=", mode: .check, source: .file("a="))
         try expect("--print=a.toml", mode: .print, source: .file("a.toml"))
+        try expect("--doctor", mode: .doctor, source: defaultFile)
+        try expect("--doctor", "a.toml", mode: .doctor, source: .file("a.toml"))
+        try expect("-o", "ppp0", "-s", "192.168.0.0/16", "--doctor", mode: .doctor, source: howTo)
     }
 
     @Test("Version and help are modes of their own", arguments: [("--version", "-V"), ("--help", "-h")])
@@ -82,6 +85,7 @@ import Testing
             (["-c", "a", "--config=b"], "more than one configuration file: \"b\""),
             (["-c", "a", "--check", "b"], "more than one configuration file: \"b\""),
             (["--check", "--print"], "only one of --check, --print, …"),
+            (["--check", "--doctor"], "only one of --check, --print, …"),
             (["--help", "--version"], "only one of --check, --print, …"),
             (["-o", "ppp0"], "--out-interface needs a --source beside it"),
             (["-s", "10.0.0.0/8"], "--source needs an --out-interface beside it"),
@@ -98,7 +102,8 @@ import Testing
     @Test("The help names every option")
     func help() {
         for option in [
-            "--config", "--out-interface", "--source", "--check", "--print", "--version", "--help",
+            "--config", "--out-interface", "--source", "--check", "--print", "--doctor", "--version",
+            "--help",
         ] {
             #expect(Arguments.help.contains(option))
         }

@@ -3,10 +3,12 @@
 import Glibc
 
 /// A folder of its own below TMPDIR or /tmp; its files, which must be plain, go with it.
-final class TemporaryFolder {
-    let path: String
+public final class TemporaryFolder {
+    /// Where it is.
+    public let path: String
 
-    init() throws {
+    /// Makes the folder.
+    public init() throws {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/masqd-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure("mkdtemp in \(parent)", code: errno) }
@@ -26,7 +28,7 @@ final class TemporaryFolder {
     }
 
     /// Writes a file beside the old one and puts it in its place, as editors do.
-    func write(_ text: String, to name: String) throws {
+    public func write(_ text: String, to name: String) throws {
         let temporary = "\(path)/\(name).new"
         let file = try check(open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644), temporary)
         defer { close(file) }

@@ -26,8 +26,14 @@ public struct Link: Equatable, Sendable {
     public var isUp: Bool
     /// Its own addresses, not those of the peer.
     public var addresses: [IPAddress]
+    /// Whether it could carry packets (`IFLA_CARRIER`).
+    public var hasCarrier = true
+    /// Whether it asks for the hardware addresses of those at its other end: ppp links do not.
+    public var resolvesNeighbours = true
+    /// The largest packet that it takes, in bytes.
+    public var mtu = 1500
 
-    /// Makes a link.
+    /// Makes a link that is like most.
     public init(index: Int32, name: String, isUp: Bool, addresses: [IPAddress] = []) {
         self.index = index
         self.name = name

@@ -120,7 +120,7 @@ extension OutboundBlock.Kind {
 
 extension OutboundBlock.Translation {
     /// Whether it waits for an address of the uplink's.
-    fileprivate var needsAddress: Bool {
+    var needsAddress: Bool {
         switch self {
         case .masquerade: true
         case .routed, .snat: false

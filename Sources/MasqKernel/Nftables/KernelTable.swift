@@ -70,13 +70,14 @@ public struct KernelTable: ~Copyable {
         }
     }
 
-    /// Counts the objects that are not as a ruleset has them; changes nothing.
+    /// Lists what would make the table equal to a ruleset; changes nothing.
     ///
     /// - Throws: ``NetlinkError``.
-    public mutating func differences(from ruleset: Ruleset) throws(NetlinkError) -> Int {
+    public mutating func comparison(with ruleset: Ruleset) throws(NetlinkError) -> TableComparison {
         let desired = dialect.translating(Snapshot(lowering: ruleset))
         let current = try retrying { (table) throws(NetlinkError) in try table.current() }
-        return Difference.changes(from: current, to: desired).count
+        return TableComparison(
+            isThere: current.tableFlags != nil, changes: Difference.changes(from: current, to: desired))
     }
 
     /// Deletes the table, if it is there.

@@ -11,8 +11,17 @@ extension Links {
         guard payload.count >= 16 else { return }
         let index = payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
         let flags = payload.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
-        let name = message.attributes(after: 16).first { $0.type == UInt16(IFLA_IFNAME) }?.string ?? ""
-        byIndex[index] = Link(index: index, name: name, isUp: flags & UInt32(IFF_UP) != 0)
+        var link = Link(index: index, name: "", isUp: flags & UInt32(IFF_UP) != 0)
+        link.resolvesNeighbours = flags & UInt32(IFF_NOARP | IFF_POINTOPOINT) == 0
+        for attribute in message.attributes(after: 16) {
+            switch Int(attribute.type) {
+            case Int(IFLA_IFNAME): link.name = attribute.string
+            case Int(IFLA_CARRIER): link.hasCarrier = attribute.bytes.first != 0
+            case Int(IFLA_MTU): link.mtu = Int(attribute.native32)
+            default: break
+            }
+        }
+        byIndex[index] = link
     }
 
     /// Takes in one address of a listing (RTM_NEWADDR), behind its link.

@@ -33,6 +33,24 @@ public struct RouteConnection: ~Copyable {
         return try dumpLinks()
     }
 
+    /// Lists every unicast route of every table, IPv4's and IPv6's; of a multipath route every way that is alive.
+    ///
+    /// A router that has the whole Internet's routes has a million of them: nothing for a daemon's loop.
+    ///
+    /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first.
+    public mutating func routes() throws(NetlinkError) -> [Route] {
+        for _ in 1..<Self.maximumAttempts {
+            do { return try dumpRoutes() } catch  where error.isTransient { continue }
+        }
+        return try dumpRoutes()
+    }
+
+    private mutating func dumpRoutes() throws(NetlinkError) -> [Route] {
+        var routes: [Route] = []
+        try dump(RTM_GETROUTE, headerLength: 12, "routes") { routes += Route.all(in: $0) }
+        return routes
+    }
+
     private mutating func dumpLinks() throws(NetlinkError) -> Links {
         var links = Links()
         try dump(RTM_GETLINK, headerLength: 16, "links") { links.read(link: $0) }

@@ -55,4 +55,11 @@ public enum ConfigurationFile {
         }
         return body(RawSpan(_unsafeStart: storage, byteCount: count)._unsafeView(as: UInt8.self))
     }
+
+    /// Reads a file as UTF-8; bytes that are none are replaced.
+    ///
+    /// - Throws: ``SystemError``, as ``read(_:_:)`` does.
+    public static func text(_ path: String) throws(SystemError) -> String {
+        try read(path) { bytes in bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) } }
+    }
 }

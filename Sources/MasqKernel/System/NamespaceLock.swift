@@ -2,6 +2,7 @@
 
 import CNetfilter
 import Glibc
+import MasqCore
 
 /// The right to be the one masqd of a network namespace, for as long as the value lives.
 ///
@@ -47,12 +48,7 @@ public struct NamespaceLock: ~Copyable {
             }
             guard errno == EADDRINUSE else { throw SystemError("bind", Self.address) }
             let peer = try Self.holderOfAddress()
-            // Root, we ourselves, or the unit's own user: whoever has the capability can be another masqd.
-            guard let peer, peer.uid != 0, peer.uid != getuid(),
-                !ProcessPrivilege.isNetworkAdministrator(peer.pid)
-            else {
-                throw Refusal.held(byProcess: peer?.pid)
-            }
+            guard let peer, Self.isStranger(peer) else { throw Refusal.held(byProcess: peer?.pid) }
             holder = try Self.lockedFile(in: fallbackDirectory)
             stranger = peer.pid
         } catch let error as SystemError {
@@ -74,6 +70,31 @@ public struct NamespaceLock: ~Copyable {
             guard visitor >= 0 else { return }
             close(visitor)
         }
+    }
+
+    /// Who has the lock now; nothing where nobody has. It is asked for, and not taken.
+    ///
+    /// - Throws: ``SystemError``.
+    public static func currentHolder() throws(SystemError) -> LockHolder? {
+        let socket = try socket()
+        guard withUnixAddress(address, { connect(socket.number, $0, $1) }) == 0 else {
+            // EAGAIN: too busy to say who it is.
+            if errno == EAGAIN { return LockHolder(process: nil) }
+            guard errno == ECONNREFUSED else { throw SystemError("ask", address) }
+            return nil
+        }
+        var peer = CNetfilter_peer()
+        guard CNetfilter_peer(socket.number, &peer) == 0 else { throw SystemError("ask", address) }
+        // 0: in a pid namespace that is not below our own.
+        guard peer.pid != 0 else { return LockHolder(process: nil) }
+        let unit = ProcessName.unit(of: UInt32(peer.pid))
+        let isStranger = ProcessPrivilege.isVisible(peer.pid) && isStranger(peer)
+        return LockHolder(process: peer.pid, isStranger: isStranger, unit: unit)
+    }
+
+    /// Root, we ourselves, or the unit's own user: whoever has the capability can be another masqd.
+    private static func isStranger(_ peer: CNetfilter_peer) -> Bool {
+        peer.uid != 0 && peer.uid != getuid() && !ProcessPrivilege.isNetworkAdministrator(peer.pid)
     }
 
     private static func socket() throws(SystemError) -> Descriptor {

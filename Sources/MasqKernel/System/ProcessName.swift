@@ -14,7 +14,7 @@ public enum ProcessName {
     }
 
     /// The systemd unit that a process's cgroup belongs to: the last component that ends like one.
-    private static func unit(of process: UInt32) -> String? {
+    static func unit(of process: UInt32) -> String? {
         guard let file = fopen("/proc/\(process)/cgroup", "re") else { return nil }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 4096)

@@ -4,6 +4,12 @@ import Glibc
 
 /// What another process may do, from /proc.
 enum ProcessPrivilege {
+    /// Whether we may know what another process may do; without privileges one knows that of one's own only.
+    static func isVisible(_ process: Int32) -> Bool {
+        var status = stat()
+        return stat("/proc/\(process)/ns/user", &status) == 0
+    }
+
     /// Whether a process has CAP_NET_ADMIN in our own user namespace, and so could be a masqd under any user.
     ///
     /// Nothing is known of a process that hides or has ended: then it has not.

@@ -70,4 +70,25 @@ import Testing
         let changes = try table.apply(rulesets[1])
         #expect(changes.isEmpty)
     }
+
+    @Test("Comparing says what differs and commits nothing, whether there is a table or not")
+    func comparesOnly() throws {
+        let namespace = try NetworkNamespace()
+        let ruleset = try GoldenRuleset.rich.ruleset
+        let before = try namespace.generation()
+        var table = try namespace.kernelTable()
+        #expect(try !table.comparison(with: ruleset).isThere)
+        #expect(try namespace.generation() == before)
+        _ = try table.apply(ruleset)
+        let applied = try namespace.generation()
+        // Another process knows nothing of what was sent.
+        var other = try namespace.kernelTable()
+        #expect(try other.comparison(with: ruleset) == TableComparison(isThere: true, changes: []))
+        try namespace.nft("flush chain inet masqd forward\n")
+        let comparison = try other.comparison(with: ruleset)
+        #expect(comparison.isThere)
+        #expect(comparison.changes.allSatisfy { if case .addRule("forward", _) = $0 { true } else { false } })
+        #expect(!comparison.changes.isEmpty)
+        #expect(try namespace.generation() == applied + 1)
+    }
 }

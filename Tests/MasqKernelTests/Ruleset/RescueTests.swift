@@ -84,6 +84,6 @@ import Testing
         let touch = try touch(by: "flush ruleset")
         try namespace.nft(GoldenRuleset.rich.text)
         table.heard(touch)
-        #expect(try table.differences(from: ruleset) == 0)
+        #expect(try table.comparison(with: ruleset).changes.count == 0)
     }
 }

@@ -38,6 +38,24 @@ import Testing
         #expect(!isReadable(lock.descriptor))
     }
 
+    @Test("Who holds the lock is told to whoever asks, and asking takes nothing")
+    func asks() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try ScratchFolder()
+        #expect(try namespace.run { try NamespaceLock.currentHolder() } == nil)
+        do {
+            let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
+            let holder = try #require(try namespace.run { try NamespaceLock.currentHolder() })
+            #expect(holder.process == getpid())
+            #expect(!holder.isStranger)
+            // One who is asked too often to answer is there all the same.
+            for _ in 0..<40 { #expect(try namespace.run { try NamespaceLock.currentHolder() } != nil) }
+            lock.dismissVisitors()
+        }
+        #expect(try namespace.run { try NamespaceLock.currentHolder() } == nil)
+        #expect(refusal(namespace, folder.path) == nil)
+    }
+
     @Test("Visitors that nobody dismisses change nothing but that the pid is not told")
     func isBusy() throws {
         let namespace = try NetworkNamespace()

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// What decides about packets: the own rules, others', the connections, and what is loaded at boot.
+extension Examination {
+    mutating func examineTable() {
+        guard configuration != nil, let table = look(observations.table, "the rules in force") else { return }
+        let name = "table inet \(Ruleset.tableName)"
+        if table.changes.isEmpty, table.isThere { return add(.ok, "\(name) is as \(origin.name) asks for") }
+        let claim =
+            table.isThere
+            ? "\(name) is not as \(origin.name) asks for: \(table.summary)"
+            : "\(name) is not in force: nothing is masqueraded, and nothing held back"
+        add(.wrong, claim, type: origin.putInForce)
+    }
+
+    mutating func examineForeign() {
+        guard configuration != nil, let report = look(observations.foreign, "the rules of others") else {
+            return
+        }
+        if report.findings.isEmpty, report.edits.isEmpty {
+            add(.ok, "no rules of others drop masqueraded traffic, or translate it first")
+        }
+        if !report.edits.isEmpty {
+            let count = report.edits.count == 1 ? "1 rule differs" : "\(report.edits.count) rules differ"
+            add(
+                .wrong, "others' chains are not opened as foreign_drop asks for: \(count)",
+                type: origin.putInForce)
+        }
+        for finding in report.findings {
+            let severity: Finding.Severity =
+                switch finding.kind {
+                case .dropsOutward, .dropsAnswers, .dropsBoth: .wrong
+                case .translates: .warning
+                case .mayTranslate: .hint
+                }
+            let more = finding.unlisted == 0 ? "" : " (\(finding.unlisted) more networks need the same)"
+            add(Finding(severity, finding.claim + more, type: finding.advice))
+        }
+    }
+
+    mutating func examineConntrack() {
+        guard case .some(let load) = look(observations.conntrack, "the connection table") else { return }
+        guard let load else {
+            return add(.hint, "the kernel tracks no connections: no rule has asked for it yet")
+        }
+        let fill = "\(load.count) of \(load.maximum) connections"
+        let percent = load.maximum > 0 ? load.count * 100 / load.maximum : 0
+        if percent < 75 {
+            add(.ok, "the connection table holds \(fill)")
+        } else {
+            let consequence = percent < 95 ? "it is nearly full" : "it is full, and new ones are dropped"
+            let larger = load.largerMaximum.map { "sysctl -w net.netfilter.nf_conntrack_max=\($0)" }
+            let note = larger == nil ? ": a larger one would take more than a quarter of the memory" : ""
+            add(
+                percent < 95 ? .warning : .wrong,
+                "the connection table holds \(fill): \(consequence)\(note)", type: larger ?? "conntrack -S")
+        }
+        examineSize(of: load)
+        guard let failures = load.failures else { return }
+        if failures.drops > 0 {
+            add(
+                .hint,
+                """
+                \(failures.drops) packets were dropped since boot, as the connection table had no room \
+                for them; does it grow?
+                """,
+                type: "conntrack -S")
+        }
+        if failures.failedInsertions > 0 {
+            add(
+                .hint,
+                """
+                \(failures.failedInsertions) connections failed since boot, as their ports were taken: \
+                a few are normal; does it grow?
+                """,
+                type: "conntrack -S")
+        }
+    }
+
+    /// A table that may hold more than its hash table or the memory is made for is slow, or worse, when it is full.
+    private mutating func examineSize(of load: ConntrackLoad) {
+        let bytes = load.maximum * ConntrackLoad.bytesPerEntry
+        if bytes > load.memory / 2, load.memory > 0 {
+            let smaller = max(load.memory / 4 / ConntrackLoad.bytesPerEntry, 1024)
+            add(
+                .hint,
+                """
+                nf_conntrack_max is \(load.maximum): a full table would take \(bytes >> 20) of \
+                \(load.memory >> 20) MiB of memory
+                """,
+                type: "sysctl -w net.netfilter.nf_conntrack_max=\(smaller)")
+        }
+        // Every connection is in the hash table twice, by either direction.
+        if load.buckets > 0, load.maximum / load.buckets > 8 {
+            add(
+                .hint,
+                """
+                nf_conntrack_max is \(load.maximum) with \(load.buckets) buckets: looking a connection \
+                up in a full table is slow
+                """,
+                type: "sysctl -w net.netfilter.nf_conntrack_buckets=\(load.maximum / 4)")
+        }
+    }
+
+    mutating func examineSavedRuleset() {
+        guard case .some(let saved) = look(observations.savedRuleset, "the ruleset that is loaded at boot")
+        else { return }
+        guard let saved, let first = saved.copies.first else {
+            return add(.ok, "no old copy of table inet \(Ruleset.tableName) is loaded at boot")
+        }
+        let lines = saved.copies.map { "\($0.lowerBound),\($0.upperBound)d" }.joined(separator: ";")
+        add(
+            .warning,
+            """
+            \(saved.path):\(first.lowerBound) has a copy of table inet \(Ruleset.tableName), which is \
+            loaded at boot, however old it is
+            """,
+            type: "sed -i.bak '\(lines)' \(saved.path.shellWord)")
+    }
+}
+
+extension TableComparison {
+    /// Which objects are how: `chain forward differs, counter leak_guard is missing`.
+    var summary: String {
+        var states: [(object: String, state: State)] = []
+        for change in changes {
+            let (object, state) = change.judgement
+            if let index = states.firstIndex(where: { $0.object == object }) {
+                states[index].state = states[index].state.merged(with: state)
+            } else {
+                states.append((object, state))
+            }
+        }
+        let shown = states.prefix(5).map { "\($0.object) \($0.state.rawValue)" }
+        let more = states.count > shown.count ? ", and \(states.count - shown.count) more" : ""
+        return shown.joined(separator: ", ") + more
+    }
+
+    fileprivate enum State: String {
+        case missing = "is missing"
+        case surplus = "should not be there"
+        case differs
+
+        /// An object that is deleted and made anew differs; what a new one is filled with is no difference.
+        func merged(with other: State) -> State {
+            switch (self, other) {
+            case (.missing, .differs), (.differs, .missing), (.missing, .missing): .missing
+            case (.surplus, .differs), (.differs, .surplus), (.surplus, .surplus): .surplus
+            case (.differs, .differs), (.missing, .surplus), (.surplus, .missing): .differs
+            }
+        }
+    }
+}
+
+extension Change {
+    /// The object that a change is about, and what the change says about it.
+    fileprivate var judgement: (String, TableComparison.State) {
+        switch self {
+        case .addTable: ("the table's state", .differs)
+        case .deleteTable: ("\(self)", .surplus)
+        case .addObject: ("\(self)", .missing)
+        case .deleteObject: ("\(self)", .surplus)
+        case .addSet: ("\(self)", .missing)
+        case .deleteSet: ("\(self)", .surplus)
+        case .flushSet(let set), .addElements(let set, _), .deleteElements(let set, _):
+            ("set \(set)", .differs)
+        case .addChain: ("\(self)", .missing)
+        case .deleteChain: ("\(self)", .surplus)
+        case .setPolicy(let chain, _), .flushChain(let chain), .addRule(let chain, _):
+            ("chain \(chain)", .differs)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// What the doctor says about one step of a packet's way.
+public struct Finding: Equatable, Sendable {
+    /// How bad it is.
+    public enum Severity: String, Sendable {
+        /// As it should be.
+        case ok
+        /// It could not be looked at.
+        case unseen = "skip"
+        /// Good to know, and nothing is wrong.
+        case hint
+        /// It works, but not as meant, or not for everything.
+        case warning = "warn"
+        /// Packets are lost because of it.
+        case wrong
+    }
+
+    /// How bad it is.
+    public var severity: Severity
+    /// What is so, and what comes of it: one line without a full stop.
+    public var claim: String
+    /// What to type, a line each; empty where no command helps.
+    public var commands: [String]
+
+    /// Makes a finding.
+    public init(_ severity: Severity, _ claim: String, type commands: [String] = []) {
+        self.severity = severity
+        self.claim = claim
+        self.commands = commands
+    }
+
+    /// Whether there is something to do about it.
+    public var needsAction: Bool {
+        switch severity {
+        case .wrong, .warning: true
+        case .ok, .unseen, .hint: false
+        }
+    }
+}
+
+extension Finding: CustomStringConvertible {
+    /// `wrong ppp0 is down: …`, and the commands in lines of their own below it.
+    public var description: String {
+        let word = severity.rawValue
+        let padding = String(repeating: " ", count: 6 - word.count)
+        return ([word + padding + claim] + commands.map { "      type: \($0)" }).joined(separator: "\n")
+    }
+}
+
+extension String {
+    /// As a shell takes it for one word.
+    var shellWord: String {
+        isPlainName
+            ? self : "'\(split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''"))'"
+    }
+}

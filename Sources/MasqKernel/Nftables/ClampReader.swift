@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// Finds the rules that make TCP send smaller segments: whose they are, and for which packets, is not looked at.
+public struct ClampReader: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    /// Opens the socket in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The chains that have such a rule, as `nft list chain` takes them, sorted.
+    ///
+    /// A listing that somebody disturbs is taken as it is: it is about whether there is any.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public borrowing func chains() throws(NetlinkError) -> [String] {
+        var request = MessageWriter(capacity: 64)
+        request.beginNftables(NFT_MSG_GETRULE, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: 1)
+        request.endMessage()
+        var chains: Set<String> = []
+        do {
+            try socket.dump(request, sequence: 1, object: "the rules of others", buffer: buffer) {
+                (message) throws(NetlinkError) in
+                if let chain = Self.clampingChain(message) { chains.insert(chain) }
+            }
+        } catch  where error.code == EINTR {
+            // Enough was read.
+        }
+        return chains.sorted()
+    }
+
+    private static func clampingChain(_ message: NetlinkMessage) -> String? {
+        // NFPROTO_INET, _IPV4, _IPV6 in linux/netfilter.h.
+        let families: [UInt8: String] = [1: "inet", 2: "ip", 10: "ip6"]
+        guard let family = message.payload.first.flatMap({ families[$0] }) else { return nil }
+        let attributes = message.attributes(after: 4)
+        guard
+            let expressions = attributes.first(where: { $0.type == UInt16(NFTA_RULE_EXPRESSIONS.rawValue) }),
+            expressions.nested.contains(where: { clamps($0.nested) })
+        else { return nil }
+        let table = attributes.string(NFTA_RULE_TABLE.rawValue)
+        return "\(family) \(table) \(attributes.string(NFTA_RULE_CHAIN.rawValue))"
+    }
+
+    private static func clamps(_ expression: Attributes) -> Bool {
+        guard let data = expression.first(where: { $0.type == UInt16(NFTA_EXPR_DATA.rawValue) })?.nested
+        else {
+            return false
+        }
+        switch expression.string(NFTA_EXPR_NAME.rawValue) {
+        // -j TCPMSS
+        case "target": return data.string(NFTA_TARGET_NAME.rawValue) == "TCPMSS"
+        // tcp option maxseg size set …: it reads its value from a register; TCPOPT_MAXSEG is 2.
+        case "exthdr":
+            return data.number(NFTA_EXTHDR_OP.rawValue) == UInt32(NFT_EXTHDR_OP_TCPOPT.rawValue)
+                && data.number(NFTA_EXTHDR_SREG.rawValue) != nil
+                && data.first { $0.type == UInt16(NFTA_EXTHDR_TYPE.rawValue) }?.bytes.first == 2
+        default: return false
+        }
+    }
+}

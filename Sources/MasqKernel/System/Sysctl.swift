@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import MasqCore
+
+/// The kernel's settings below /proc/sys/net, of the calling thread's network namespace.
+public enum Sysctl {
+    /// What the kernel is told about a link.
+    ///
+    /// A setting that is not there, or can't be read, is absent.
+    public static func settings(ofLink name: String) -> LinkSettings {
+        var settings = LinkSettings()
+        // The higher of the two is in force (ip-sysctl in the kernel's documentation).
+        let filters = ["all", name].compactMap { number("ipv4/conf/\($0)/rp_filter") }
+        settings.reversePathFilter = filters.max()
+        settings.isForwarding = number("ipv4/conf/\(name)/forwarding").map { $0 != 0 }
+        settings.acceptsAdvertisements = number("ipv6/conf/\(name)/accept_ra")
+        return settings
+    }
+
+    /// How full the connection table is; nothing where the kernel tracks no connections.
+    ///
+    /// - Throws: ``SystemError``.
+    public static func conntrackLoad() throws(SystemError) -> ConntrackLoad? {
+        guard let count = number("netfilter/nf_conntrack_count"),
+            let maximum = number("netfilter/nf_conntrack_max")
+        else { return nil }
+        let memory = sysconf(CInt(_SC_PHYS_PAGES)) * sysconf(CInt(_SC_PAGESIZE))
+        var load = ConntrackLoad(
+            count: count, maximum: maximum, buckets: number("netfilter/nf_conntrack_buckets") ?? 0,
+            memory: memory)
+        do throws(SystemError) {
+            load.failures = ConntrackLoad.Failures(
+                statistics: try ConfigurationFile.text("/proc/net/stat/nf_conntrack"))
+        } catch  where error.code == ENOENT {
+            // CONFIG_NF_CONNTRACK_PROCFS is off.
+        }
+        return load
+    }
+
+    private static func number(_ name: String) -> Int? {
+        do throws(SystemError) {
+            return Int(try ConfigurationFile.text("/proc/sys/net/\(name)").prefix { !$0.isWhitespace })
+        } catch {
+            return nil
+        }
+    }
+}

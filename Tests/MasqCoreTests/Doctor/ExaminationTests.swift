@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Testing
+
+@testable import MasqCore
+
+@Suite struct ExaminationTests {
+    /// One thing that is wrong, and all that the doctor says about it.
+    struct Case: CustomTestStringConvertible, Sendable {
+        let testDescription: String
+        let spoil: @Sendable (inout HealthyGateway) throws -> Void
+        let complaints: [String]
+
+        init(
+            _ name: String, _ complaints: String...,
+            spoil: @escaping @Sendable (inout HealthyGateway) throws -> Void
+        ) {
+            testDescription = name
+            self.spoil = spoil
+            self.complaints = complaints
+        }
+    }
+
+    @Test("Of a healthy gateway every step is told, and each is ok")
+    func healthy() throws {
+        let examination = try HealthyGateway().examination
+        #expect(
+            examination.findings.map(\.description) == [
+                "ok    /etc/masqd.toml has no error",
+                "ok    masqd is running (pid 4711, unit masqd.service)",
+                "ok    net.ipv4.ip_forward is 1",
+                "ok    net.ipv6.conf.all.forwarding is 1",
+                "ok    ppp0 is up with 203.0.113.7",
+                "ok    the IPv4 default route leads out of ppp0",
+                "ok    rp_filter of ppp0 is off",
+                "ok    ppp0 is up with 2001:db8::7",
+                "ok    the IPv6 default route leads out of ppp0",
+                "ok    the networks in /etc/masqd.toml are behind this machine",
+                "ok    what 192.168.1.0/24 behind lan0 sends into the Internet leaves by ppp0",
+                "ok    what fd00:1::/64 behind lan0 sends into the Internet leaves by ppp0",
+                "ok    table inet masqd is as /etc/masqd.toml asks for",
+                "ok    no rules of others drop masqueraded traffic, or translate it first",
+                "ok    the connection table holds 100 of 262144 connections",
+                "ok    no old copy of table inet masqd is loaded at boot",
+            ])
+        #expect(!examination.needsAction)
+        #expect(!examination.isIncomplete)
+        #expect(examination.summary == "everything is as it should be")
+    }
+
+    @Test("One thing that is wrong is one finding, with what it means and what to type", arguments: Case.all)
+    func findings(_ case: Case) throws {
+        var gateway = try HealthyGateway()
+        try `case`.spoil(&gateway)
+        #expect(gateway.complaints == `case`.complaints)
+    }
+
+    @Test("Hints and what was not looked at need no action, warnings and errors do")
+    func severity() throws {
+        var gateway = try HealthyGateway()
+        gateway.observations.conntrack = .seen(nil)
+        #expect(!gateway.examination.needsAction)
+        gateway.observations.table = .unseen(why: "needs CAP_NET_ADMIN")
+        #expect(!gateway.examination.needsAction)
+        #expect(gateway.examination.isIncomplete)
+        #expect(gateway.examination.summary == "nothing wrong in what was looked at")
+        gateway.observations.holder = .seen(nil)
+        #expect(gateway.examination.needsAction)
+        #expect(gateway.examination.summary == "1 not as it should be; not everything was looked at")
+        gateway.observations.forwarding = .seen([.ipv4: false, .ipv6: true])
+        #expect(gateway.examination.summary == "1 wrong, 1 not as it should be; not everything was looked at")
+    }
+
+    @Test("A file that can't be used is told with all its errors, and what does not need it is looked at")
+    func badFile() throws {
+        var gateway = try HealthyGateway()
+        gateway.configuration = nil
+        gateway.diagnostics = [
+            Diagnostic(
+                .error, origin: "/etc/masqd.toml", position: .init(line: 3, column: 10), message: "no"),
+            Diagnostic(
+                .error, origin: "/etc/masqd.toml", position: .init(line: 4, column: 1), message: "nor this"),
+        ]
+        gateway.observations.forwarding = .seen([.ipv4: false])
+        #expect(
+            gateway.complaints == [
+                "wrong /etc/masqd.toml:3:10: error: no",
+                "wrong /etc/masqd.toml:4:1: error: nor this",
+                """
+                wrong /etc/masqd.toml can't be used: what depends on it is not looked at
+                      type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                """,
+                """
+                wrong net.ipv4.ip_forward is 0: nothing is forwarded
+                      type: sysctl -w net.ipv4.ip_forward=1
+                """,
+            ])
+        #expect(
+            gateway.examination.findings.filter { $0.severity == .ok }.map(\.claim) == [
+                "masqd is running (pid 4711, unit masqd.service)",
+                "the connection table holds 100 of 262144 connections",
+                "no old copy of table inet masqd is loaded at boot",
+            ])
+    }
+
+    @Test("What puts the configuration in force is a reload where masqd runs, and else its start")
+    func inForce() throws {
+        let table = Observed.seen(TableComparison(isThere: false, changes: [.addTable(flags: 0)]))
+        for (holder, origin, command) in [
+            (LockHolder(process: 4711), Configuration.Origin.file("/etc/masqd.toml"), "kill -HUP 4711"),
+            (LockHolder(process: 4711, unit: "ssh.service"), .file("/etc/masqd.toml"), "kill -HUP 4711"),
+            (nil, .file("/etc/masqd.toml"), "systemctl start masqd"),
+            (nil, .file("/etc/my gateway.toml"), "masqd --config '/etc/my gateway.toml'"),
+            (LockHolder(process: nil), .file("a'b"), "masqd --config 'a'\\''b'"),
+            (
+                nil, .commandLine,
+                "masqd --out-interface ppp0 --source 192.168.0.0/16 --source fd00:1::/64"
+            ),
+        ] {
+            var gateway = try HealthyGateway()
+            gateway.origin = origin
+            gateway.observations.table = table
+            gateway.observations.holder = .seen(holder)
+            #expect(
+                gateway.examination.findings.contains { $0.severity == .wrong && $0.commands == [command] })
+        }
+    }
+}
+
+extension ExaminationTests.Case {
+    static let all = machine + uplinks + routes + inside + rules
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+@testable import MasqCore
+
+/// A gateway with nothing wrong: 192.168.1.0/24 and fd00:1::/64 on lan0, behind ppp0.
+struct HealthyGateway {
+    var configuration: Configuration? = .masquerading("ppp0", "192.168.0.0/16", "fd00:1::/64")
+    var diagnostics: [Diagnostic] = []
+    var origin = Configuration.Origin.file("/etc/masqd.toml")
+    var observations: Observations
+
+    static let lan: Int32 = 2
+    static let ppp: Int32 = 7
+    static let other: Int32 = 8
+
+    init() throws {
+        var seen = Observations()
+        seen.holder = .seen(LockHolder(process: 4711, unit: "masqd.service"))
+        seen.forwarding = .seen([.ipv4: true, .ipv6: true])
+        var ppp = Link.link("ppp0", Self.ppp, up: true, "203.0.113.7", "2001:db8::7")
+        ppp.resolvesNeighbours = false
+        seen.links = .seen(
+            Links([
+                .link("lo", 1, up: true, "127.0.0.1"),
+                .link("lan0", Self.lan, up: true, "192.168.1.1", "fd00:1::1", "fe80::1"), ppp,
+            ]))
+        for name in ["lo", "lan0", "ppp0"] {
+            seen.linkSettings[name] = LinkSettings(
+                reversePathFilter: 0, isForwarding: true, acceptsAdvertisements: 1)
+        }
+        seen.routes = .seen([
+            try Route("0.0.0.0/0", Self.ppp), try Route("::/0", Self.ppp),
+            try Route("192.168.1.0/24", Self.lan, connected: true),
+            try Route("fd00:1::/64", Self.lan, connected: true),
+            try Route("203.0.113.1/32", Self.ppp, connected: true),
+            try Route("fe80::/64", Self.lan, connected: true),
+        ])
+        seen.table = .seen(TableComparison(isThere: true, changes: []))
+        seen.foreign = .seen(ForeignReport())
+        seen.segmentClamps = .seen([])
+        seen.conntrack = .seen(
+            ConntrackLoad(count: 100, maximum: 262_144, buckets: 262_144, memory: 4 << 30))
+        seen.savedRuleset = .seen(nil)
+        observations = seen
+        answerWays()
+    }
+
+    var links: Links {
+        get { observations.links.value ?? Links() }
+        set { observations.links = .seen(newValue) }
+    }
+
+    var routes: [Route] {
+        get { observations.routes.value ?? [] }
+        set { observations.routes = .seen(newValue) }
+    }
+
+    /// Changes one link.
+    mutating func link(_ index: Int32, _ change: (inout Link) -> Void) {
+        var link = links.byIndex[index] ?? Link(index: index, name: "new0", isUp: true)
+        change(&link)
+        links.byIndex[index] = link
+    }
+
+    /// The kernel sends everything out of this link.
+    mutating func answerWays(_ link: Int32? = HealthyGateway.ppp) {
+        guard let configuration else { return }
+        var ways = Way.questions(configuration, links, routes)
+        for index in ways.indices { ways[index].outputLink = link }
+        observations.ways = .seen(ways)
+    }
+
+    /// What the doctor says.
+    var examination: Examination {
+        let reading = Configuration.Reading(configuration: configuration, diagnostics: diagnostics)
+        return Examination(reading, from: origin, observations)
+    }
+
+    /// What is not as it should be, in the doctor's words.
+    var complaints: [String] {
+        examination.findings.filter { $0.severity != .ok }.map(\.description)
+    }
+}
+
+extension Route {
+    init(_ destination: String, _ link: Int32, connected: Bool = false) throws {
+        self.init(try IPNetwork(destination), link: link, isConnected: connected)
+    }
+}
