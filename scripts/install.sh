@@ -12,6 +12,10 @@ masqd=$1
 install -D -m 755 "$masqd" "$DESTDIR$PREFIX/sbin/masqd"
 install -D -m 644 -t "$DESTDIR$PREFIX/share/doc/masqd" README.md LICENSE
 
+for page in docs/man/*; do
+    install -D -m 644 -t "$DESTDIR$PREFIX/share/man/man${page##*.}" "$page"
+done
+
 install -d "$DESTDIR$unitdir"
 sed "s|/usr/local/sbin/|$PREFIX/sbin/|g; s|/etc/masqd.toml|$sysconfdir/masqd.toml|g" systemd/masqd.service \
     >"$DESTDIR$unitdir/masqd.service"

@@ -9,5 +9,6 @@ if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ] && [ -e "$unitdir/masqd.servi
     systemctl disable --now masqd.service
 fi
 rm -f "$DESTDIR$PREFIX/sbin/masqd" "$DESTDIR$unitdir/masqd.service"
+rm -f "$DESTDIR$PREFIX/share/man/man8/masqd.8" "$DESTDIR$PREFIX/share/man/man5/masqd.toml.5"
 rm -rf "$DESTDIR$PREFIX/share/doc/masqd"
 [ ! -e "$DESTDIR$sysconfdir/masqd.toml" ] || echo "uninstall: $DESTDIR$sysconfdir/masqd.toml is yours and stays."
