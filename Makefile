@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers fuzz sanitize unit-test install uninstall clean
+.PHONY: menu deps build demo test golden format check layers fuzz sanitize unit-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -18,8 +18,10 @@ menu:  ## this list
 deps:  ## install the Debian packages that building and testing need, if any is missing
 	@scripts/install-deps.sh build run
 
+# No library is looked for beside the program, and every one is bound before main: the table of their addresses is
+# read-only then.
 build: deps  ## the daemon, optimised, as .build/release/masqd
-	swift build -c release --static-swift-stdlib --product masqd
+	swift build -c release --static-swift-stdlib --product masqd --disable-local-rpath -Xlinker -z -Xlinker now
 
 demo: build  ## see it work: a LAN, a gateway and an outside, in namespaces of their own
 	scripts/demo.sh $(MASQD)
@@ -45,10 +47,14 @@ fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages,
 sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
 	scripts/sanitize.sh
 
-unit-test: build  ## the unit under real systemd, Debian 12's and 13's, in containers (root)
-	scripts/unit-test.sh $(MASQD)
+unit-test: deb  ## package and unit under real systemd, Debian 12's and 13's, in containers (root)
+	scripts/unit-test.sh .build/masqd_*.deb
 
-install:  ## daemon, unit, configuration (never overwritten), documents: PREFIX, sysconfdir, unitdir, DESTDIR
+deb: build  ## the Debian package, as .build/masqd_VERSION_ARCHITECTURE.deb
+	rm -f .build/masqd_*.deb
+	scripts/deb.sh $(MASQD) .build
+
+install:  ## daemon, unit, configuration (never overwritten), man pages: PREFIX, sysconfdir, unitdir, DESTDIR
 	@scripts/install.sh $(MASQD)
 
 uninstall:  ## stop it and remove all of that but the configuration

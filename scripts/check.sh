@@ -29,7 +29,8 @@ check layers scripts/check-layers.sh
 check layers-test scripts/check-layers-test.sh
 check_with nft golden scripts/check-golden.sh
 check_with systemd-analyze unit scripts/check-unit.sh
-mapfile -d '' -t shell < <(find scripts Tests .ci -type f \( -name '*.sh' -o -path .ci/run -o -name lab-run \) -print0)
+mapfile -d '' -t shell < <(find scripts Tests .ci packaging -type f \( -name '*.sh' -o -path .ci/run -o -name lab-run \
+    -o -name 'p*inst' -o -name 'p*rm' \) -print0)
 check_with shellcheck shellcheck shellcheck -x "${shell[@]}"
 
 [ ${#failed[@]} = 0 ] || { echo "check: failed: ${failed[*]}" >&2; exit 1; }

@@ -1,54 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs in the guest (scripts/unit-test.sh boots it): masqd.service was enabled before the boot. The cases follow each
-# other, as the life of one machine. A failed claim is printed with what was seen, and the next case goes on.
+# other, as the life of one machine.
 set -uo pipefail
 
-passed=0 failed=0
-# claim SENTENCE COMMAND...: the command has to succeed.
-claim() {
-    local sentence=$1 seen
-    shift
-    if seen=$("$@" 2>&1); then
-        passed=$((passed + 1))
-        echo "  ok: $sentence"
-    else
-        failed=$((failed + 1))
-        printf '  NOT OK: %s\n      %s\n' "$sentence" "$*"
-        [ -z "$seen" ] || echo "      | ${seen//$'\n'/$'\n      | '}"
-        # What the daemon and systemd said lately.
-        journalctl -u masqd -n 8 --no-pager -o cat | sed 's/^/      journal: /'
-    fi
-}
+# shellcheck source=scripts/lab/guest/usr/local/lib/lab/claims.sh
+. /usr/local/lib/lab/claims.sh
 
-# equal EXPECTED SEEN; contains TEXT PATTERN, where the pattern is extended and may span no lines.
-equal() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); false; }; }
-differ() { [ "$1" != "$2" ] || { echo "both are: $1"; false; }; }
-contains() { grep -qE -- "$2" <<<"$1" || { echo "$1"; false; }; }
-fails() { ! "$@"; }
-# eventually SECONDS COMMAND...: asks again until it is so.
-eventually() {
-    local deadline=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $deadline ] || { "$@"; return; }
-        sleep 0.05
-    done
-}
-
-property() { systemctl show -P "$1" masqd.service; }
-journal() { journalctl -u masqd --no-pager -o cat; }
-pid() { property MainPID; }
-restarts_exceed() { [ "$(property NRestarts)" -gt "$1" ]; }
-is_running() { [ "$(property ActiveState)/$(property SubState)" = active/running ] && [ "$(pid)" != 0 ]; }
-is_another_process() { is_running && [ "$(pid)" != "$1" ]; }
-is_older_than() { is_running && [ $(($(cut -d. -f1 /proc/uptime) * 1000000 - $(property ExecMainStartTimestampMonotonic))) -gt "$1" ]; }
-table_handle() { nft -a list table inet masqd | sed -n 's/^table inet masqd.*# handle //p'; }
-# The whole of it, without what traffic changes.
-rules() { nft list table inet masqd | sed 's/packets [0-9]* bytes [0-9]*//'; }
 sources() { nft list set inet masqd masquerade_1_source; }
-table_is_there() { nft list table inet masqd >/dev/null; }
-forwarding() { cat /proc/sys/net/ipv4/ip_forward; }
 capabilities() { sed -n "s/^$1:\t*//p" "/proc/$(pid)/status"; }
 configure() { printf '[[masquerade]]\nout_interface = "ppp0"\nsource = ["%s"]\n' "$1" >/etc/masqd.toml; }
 
@@ -136,7 +95,7 @@ case_killed() {
 case_watchdog() {
     local before main restarts
     before=$(rules)
-    claim "the unit has a watchdog" contains "$(property WatchdogUSec)" '[1-9]'
+    claim "the unit has a watchdog" equal 30s "$(property WatchdogUSec)"
     # A shorter one for the rest of this case.
     mkdir -p /run/systemd/system/masqd.service.d
     printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/masqd.service.d/watchdog.conf
@@ -192,10 +151,56 @@ case_bad_start() {
     claim "the rules are in the kernel" table_is_there
 }
 
-cases=(boot confinement reload bad_reload restart killed watchdog bad_restart stop bad_start)
-for name in "${cases[@]}"; do
-    echo "$name"
-    "case_$name"
-done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+dpkg_quietly() { DEBIAN_FRONTEND=noninteractive dpkg "$@" </dev/null; }
+status_of_package() { dpkg-query -W -f '${db:Status-Abbrev}' masqd; }
+program() { readlink "/proc/$(pid)/exe"; }
+
+case_upgrade() {
+    local handle before main
+    handle=$(table_handle) before=$(rules) main=$(pid)
+    nft monitor >/tmp/monitor &
+    claim "the package is upgraded" dpkg_quietly --install /root/newer.deb
+    claim "the process is another one" is_another_process "$main"
+    claim "it runs the new program" equal /usr/sbin/masqd "$(program)"
+    claim "the table is the same one" equal "$handle" "$(table_handle)"
+    claim "the rules are the same" equal "$before" "$(rules)"
+    kill $!
+    claim "nothing was taken out of the kernel in between" fails grep -E 'inet masqd' /tmp/monitor
+    claim "the changed configuration was kept" contains "$(cat /etc/masqd.toml)" '10\.10\.0\.0/16'
+    claim "the unit is still enabled" systemctl is-enabled masqd
+    systemctl stop masqd
+    claim "an upgrade while it is stopped" dpkg_quietly --install /root/newer.deb
+    claim "leaves it stopped" equal inactive "$(property ActiveState)"
+}
+
+case_remove() {
+    systemctl start masqd
+    claim "the package is removed" dpkg_quietly --remove masqd
+    claim "the daemon was stopped" equal "" "$(pidof masqd)"
+    claim "the table is gone" fails table_is_there
+    claim "forwarding is as it was before masqd" equal 0 "$(forwarding)"
+    claim "the configuration stays" contains "$(cat /etc/masqd.toml)" '10\.10\.0\.0/16'
+    claim "the package is installed again" dpkg_quietly --install /root/masqd.deb
+    claim "the unit is enabled as it was" systemctl is-enabled masqd
+    claim "the package is purged" dpkg_quietly --purge masqd
+    claim "the configuration is gone" test ! -e /etc/masqd.toml
+    claim "nothing is left of it in /etc, /var/lib/systemd and /run" equal "" \
+        "$(find /etc /var/lib/systemd /run -name '*masqd*' ! -path '/run/systemd/*invocation*' 2>/dev/null)"
+    claim "dpkg knows nothing of it" fails status_of_package
+}
+
+case_first_install() {
+    claim "the package is installed" dpkg_quietly --install /root/masqd.deb
+    claim "the unit is not enabled" fails systemctl is-enabled masqd
+    claim "the daemon is not started" equal inactive "$(property ActiveState)"
+    claim "nothing is in the kernel" fails table_is_there
+    claim "forwarding is off" equal 0 "$(forwarding)"
+    claim "the configuration is there, for everybody to read" equal 644 "$(stat -c %a /etc/masqd.toml)"
+    claim "the administrator enables it" systemctl enable --now masqd
+    claim "its rules are in the kernel" table_is_there
+    claim "an upgrade keeps it running" dpkg_quietly --install /root/newer.deb
+    claim "with the new program" equal /usr/sbin/masqd "$(program)"
+}
+
+run_cases boot confinement reload bad_reload restart killed watchdog bad_restart stop bad_start \
+    upgrade remove first_install
