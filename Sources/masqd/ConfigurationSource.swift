@@ -13,7 +13,16 @@ extension Arguments.Source {
             return Configuration.read(outInterfaces: outInterfaces, sources: sources)
         case .file(let path):
             do {
-                return try ConfigurationFile.read(path) { Configuration.read($0, from: path) }
+                return try ConfigurationFile.read(path) { text in
+                    Configuration.read(text, from: path) { named, body in
+                        do throws(SystemError) {
+                            try ConfigurationFile.read(named, body)
+                            return nil
+                        } catch {
+                            return "\(error)"
+                        }
+                    }
+                }
             } catch {
                 return Configuration.Reading(unreadable: path, reason: "\(error)")
             }

@@ -16,7 +16,7 @@ import Testing
     @Test("A golden file is read with the diagnostics that stand beside it", arguments: GoldenCase.all)
     func diagnostics(golden: GoldenCase) throws {
         let text = try #require(try golden.read(".toml"))
-        let reading = Configuration.read(text.span, from: golden.fileName)
+        let reading = golden.reading(text)
         let found = reading.diagnostics.map { "\($0)\n" }.joined()
         #expect((reading.configuration == nil) == reading.diagnostics.contains { $0.severity == .error })
 
@@ -38,7 +38,7 @@ import Testing
     @Test("A golden file makes the ruleset that stands beside it", arguments: GoldenCase.all)
     func ruleset(golden: GoldenCase) throws {
         let text = try #require(try golden.read(".toml"))
-        let reading = Configuration.read(text.span, from: golden.fileName)
+        let reading = golden.reading(text)
         let ruleset = reading.configuration.map { Ruleset.complete($0).text }
         var expected = try golden.read(".nft").map { String(decoding: $0, as: UTF8.self) }
 
@@ -64,6 +64,19 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
 
     /// The file's name as diagnostics show it.
     var fileName: String { String(path.split(separator: "/").last ?? "") + ".toml" }
+
+    /// Reads the configuration, and the files in its folder that it names.
+    func reading(_ text: [UInt8]) -> Configuration.Reading {
+        Configuration.read(text.span, from: fileName) { name, body in
+            let folder = path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+            guard let file = fopen(folder + "/" + name, "r") else { return "there is no \(name)" }
+            defer { fclose(file) }
+            var content = [UInt8](repeating: 0, count: 65536)
+            content.removeLast(content.count - fread(&content, 1, content.count, file))
+            body(content.span)
+            return nil
+        }
+    }
 
     var testDescription: String { path.split(separator: "/").suffix(2).joined(separator: "/") }
 

@@ -76,6 +76,11 @@ public final class Masqd {
         try waitForMessage(prefix, limit: limit) { $0.hasPrefix(prefix) }
     }
 
+    /// Writes another file into the configuration's folder.
+    public func write(_ text: String, besideConfiguration name: String) throws {
+        try folder.write(text, to: name)
+    }
+
     /// Writes the configuration file without telling the daemon.
     public func write(configuration: String) throws { try folder.write(configuration, to: "masqd.toml") }
 

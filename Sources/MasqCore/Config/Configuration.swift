@@ -20,6 +20,11 @@ public struct Configuration: Equatable, Sendable {
     /// Every `[[port_forward]]`, in the file's order.
     public var portForwards: [PortForward] = []
 
+    /// `[clients]`: who behind the gateway may connect to the world.
+    public var clients = AccessList()
+    /// `[destinations]`: where to.
+    public var destinations = AccessList()
+
     /// Makes a configuration of its parts.
     public init(
         origin: Origin, gateway: Gateway = Gateway(), forward: Forward = Forward(),

@@ -14,8 +14,19 @@ extension Configuration {
     /// - Parameters:
     ///   - text: the whole content of the file.
     ///   - path: the file's path as diagnostics should name it.
-    public static func read(_ text: Span<UInt8>, from path: String) -> Reading {
-        var reader = ConfigurationReader(path: path)
+    ///   - files: reads other files that the text names.
+    public static func read(
+        _ text: Span<UInt8>, from path: String, files: FileReader = { _, _ in "no files can be read here" }
+    ) -> Reading {
+        withoutActuallyEscaping(files) {
+            read(text, from: path, reader: ConfigurationReader(path: path, files: $0))
+        }
+    }
+
+    private static func read(
+        _ text: Span<UInt8>, from path: String, reader: consuming ConfigurationReader
+    ) -> Reading {
+        var reader = reader
         do throws(TomlSyntaxError) {
             return try TomlDocument.read(text) { root in
                 let configuration = reader.configuration(root)
@@ -38,10 +49,12 @@ extension Configuration {
 /// Turns a TOML tree into a configuration and reports whatever is wrong in it.
 struct ConfigurationReader {
     let path: String
+    let files: FileReader
     var diagnostics = DiagnosticList()
 
-    init(path: String) {
+    init(path: String, files: @escaping FileReader = { _, _ in "no files can be read here" }) {
         self.path = path
+        self.files = files
     }
 
     /// The result: no configuration if anything was wrong.
@@ -60,6 +73,12 @@ struct ConfigurationReader {
             switch entry.key {
             case "gateway":
                 for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
+            case "clients":
+                for table in singleTable(entry) { configuration.clients = accessList(table, in: .clients) }
+            case "destinations":
+                for table in singleTable(entry) {
+                    configuration.destinations = accessList(table, in: .destinations)
+                }
             case "forward":
                 for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
             case "mss":
@@ -221,13 +240,14 @@ struct ConfigurationReader {
     enum Section: String, CaseIterable {
         case gateway, masquerade, routed, snat
         case portForward = "port_forward"
-        case forward, mss, conntrack, reconcile
+        case clients, destinations, forward, mss, conntrack, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .portForward: ["in_interface", "protocol", "port", "to", "source", "reflection"]
+            case .clients, .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
             case .forward: ["policy", "unsolicited", "foreign_drop", "mark"]
             case .mss: ["clamp"]
             case .conntrack: ["repair"]
@@ -241,7 +261,7 @@ struct ConfigurationReader {
         var header: String {
             switch self {
             case .masquerade, .routed, .snat, .portForward: "[[\(rawValue)]]"
-            case .gateway, .forward, .mss, .conntrack, .reconcile: "[\(rawValue)]"
+            default: "[\(rawValue)]"
             }
         }
     }

@@ -11,6 +11,8 @@ public struct FlowJudge: Sendable {
     private let blocks: [Block]
     /// Every address of the machine.
     private let localAddresses: Set<IPAddress>
+    private let clients: AccessList
+    private let destinations: AccessList
 
     /// A block and the links that are its uplinks now.
     private struct Block: Sendable {
@@ -63,12 +65,15 @@ public struct FlowJudge: Sendable {
     /// Takes the configuration and the links as they are now.
     public init(_ configuration: Configuration, _ links: Links) {
         blocks = configuration.outbound.map { Block($0, links) }
+        clients = configuration.clients
+        destinations = configuration.destinations
         localAddresses = Set(links.byIndex.values.flatMap(\.addresses))
     }
 
     /// Whether the flow's route has to be asked for: cheap, and false for nearly all.
     public func isSuspicious(_ flow: Flow) -> Bool {
         guard !localAddresses.contains(flow.destination) else { return false }
+        if isRefused(flow) { return blocks.contains { $0.means(flow.source) } }
         var isSuspicious = false
         for block in blocks where block.means(flow.source) && !block.excludes(flow) {
             let isAllowed = block.allows(flow)
@@ -84,7 +89,13 @@ public struct FlowJudge: Sendable {
         guard let block = blocks.first(where: { $0.uplinks[link] != nil && $0.means(flow.source) }) else {
             return false
         }
+        if isRefused(flow) { return true }
         return !block.excludes(flow) && !block.allows(flow) && block.canTranslate(flow, leavingBy: link)
+    }
+
+    /// Whether a client or its destination is refused by now.
+    private func isRefused(_ flow: Flow) -> Bool {
+        clients.refuses(flow.source) || destinations.refuses(flow.destination)
     }
 
     /// Translated to another address of the machine's, which is none of a network that must not be seen.

@@ -30,6 +30,8 @@ public struct Rule: Equatable, Sendable {
         case interfaceIn(Direction, set: String)
         /// The address is in a set: `ip saddr @set`.
         case address(AddressFamily, AddressSide, set: String)
+        /// The address is of the family, and not in a set: `ip saddr != @set`.
+        case addressNot(AddressFamily, AddressSide, set: String)
         /// The names of both interfaces are in a set: `iifname . oifname @set`.
         case interfacePairIn(set: String)
         /// The family: `meta nfproto ipv4`.

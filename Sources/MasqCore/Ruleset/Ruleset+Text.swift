@@ -160,6 +160,8 @@ extension Rule.Match {
         case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
         case .address(let family, let side, let set):
             "\(family.text) \(side == .source ? "saddr" : "daddr") @\(set)"
+        case .addressNot(let family, let side, let set):
+            "\(family.text) \(side == .source ? "saddr" : "daddr") != @\(set)"
         case .interfacePairIn(let set): "iifname . oifname @\(set)"
         case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"

@@ -40,6 +40,7 @@ extension RulesetBuilder {
                             [match, source], counter: "spoofed", .drop,
                             comment: comment("spoofed source", line: line)))
                 }
+                rules += admissionRules(source, line: line)
                 if block.hasExclusions(family) {
                     let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
                     rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))

@@ -48,6 +48,7 @@ struct RulesetBuilder {
             if let uplinkNames { ruleset.sets.append(uplinkNames) }
             ruleset.chains.append(segmentSizeChain)
         }
+        ruleset.append(accessPage)
         ruleset.chains += (isTranslating ? [guardChain] : []) + uplinks.map(outwardChain)
         if looksInward {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }

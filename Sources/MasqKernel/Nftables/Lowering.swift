@@ -109,6 +109,12 @@ extension Rule.Match {
             known = family
             rule.loadAddress(family, side)
             rule.lookUp(set)
+        case .addressNot(let family, let side, let set):
+            // ip saddr != @set
+            if known != family { rule.require(family) }
+            known = family
+            rule.loadAddress(family, side)
+            rule.lookUp(set, isInverted: true)
         case .interfacePairIn(let set):
             // iifname . oifname @set
             rule.loadInterfaceName(.input)
@@ -457,12 +463,12 @@ extension RuleObject {
         decide(NF_ACCEPT)
     }
 
-    borrowing func lookUp(_ set: String, into register: nft_registers? = nil) {
+    borrowing func lookUp(_ set: String, into register: nft_registers? = nil, isInverted: Bool = false) {
         add("lookup") {
             $0.set(NFTNL_EXPR_LOOKUP_SET, set)
             $0.set(NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1.rawValue)
             if let register { $0.set(NFTNL_EXPR_LOOKUP_DREG, register.rawValue) }
-            $0.set(NFTNL_EXPR_LOOKUP_FLAGS, 0)
+            $0.set(NFTNL_EXPR_LOOKUP_FLAGS, isInverted ? NFT_LOOKUP_F_INV.rawValue : 0)
         }
     }
 

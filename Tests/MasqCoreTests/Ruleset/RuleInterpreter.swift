@@ -127,6 +127,9 @@ extension Ruleset {
             let address = side == .source ? packet.source : packet.destination
             return address.family == family
                 && ranges.ranges.contains { $0.first <= address.value && address.value <= $0.last }
+        case .addressNot(let family, let side, let set):
+            return (side == .source ? packet.source : packet.destination).family == family
+                && !matches(packet, .address(family, side, set: set))
         case .interfacePairIn(let set):
             guard let input = packet.input, let output = packet.output else { return false }
             return data(in: set, for: [.interface(input), .interface(output)]) != nil

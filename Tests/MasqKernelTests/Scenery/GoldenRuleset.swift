@@ -19,7 +19,13 @@ struct GoldenRuleset: CustomTestStringConvertible, Sendable {
         get throws {
             let text = Array(try Self.read("\(Self.folder)/\(name).toml").utf8)
             let fileName = "\(name.split(separator: "/")[1]).toml"
-            return .complete(try #require(Configuration.read(text.span, from: fileName).configuration))
+            let topic = name.split(separator: "/")[0]
+            let reading = Configuration.read(text.span, from: fileName) { file, body in
+                guard let content = try? Self.read("\(Self.folder)/\(topic)/\(file)") else { return "absent" }
+                body(Array(content.utf8).span)
+                return nil
+            }
+            return .complete(try #require(reading.configuration))
         }
     }
 
@@ -32,8 +38,8 @@ struct GoldenRuleset: CustomTestStringConvertible, Sendable {
             .map { GoldenRuleset(name: "\(topic)/\($0.dropLast(".nft".count))") }
     }
 
-    /// The folders whose cases are accepted in silence.
-    private static let topics = ["masquerade", "forward", "exclude", "ipv6", "interfaces", "mss", "open"]
+    /// The folders.
+    private static let topics = files(in: folder).filter { !$0.hasPrefix(".") }.sorted()
 
     private static let folder =
         #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/MasqCoreTests/Golden"

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// Whom something is open to: `[clients]` for who may connect to the world, `[destinations]` for where to.
+public struct AccessList: Equatable, Sendable {
+    /// The line of the table's header; 0 where there is none.
+    public var line = 0
+    /// `blocked` and `blocked_file`: no new connections, whatever `allowed` says.
+    public var blocked = Addresses([])
+    /// `allowed` and `allowed_file`: new connections for these only; absent: for all.
+    public var allowed: Addresses?
+
+    /// Open to all.
+    public init() {}
+
+    /// Whether it refuses nobody.
+    public var isOpen: Bool { blocked.families.allSatisfy(\.isEmpty) && allowed == nil }
+
+    /// Whether new connections of, or to, an address are refused.
+    public func refuses(_ address: IPAddress) -> Bool {
+        blocked.contains(address) || allowed.map { !$0.contains(address) } ?? false
+    }
+
+    /// Addresses of both families, merged.
+    public struct Addresses: Equatable, Sendable {
+        /// IPv4's, then IPv6's.
+        public let families: [AddressRanges]
+
+        /// Collects networks of either family.
+        public init(_ networks: [IPNetwork]) {
+            families = AddressFamily.allCases.map { AddressRanges(family: $0, networks: networks) }
+        }
+
+        /// Whether an address is among them.
+        public func contains(_ address: IPAddress) -> Bool { families.contains { $0.contains(address) } }
+    }
+}
+
+/// Hands the content of a file that the configuration names to the caller, or says why it can't be read.
+public typealias FileReader = (_ path: String, _ body: (Span<UInt8>) -> Void) -> String?

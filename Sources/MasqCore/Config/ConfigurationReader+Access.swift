@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+extension ConfigurationReader {
+    /// Reads `[clients]` or `[destinations]`.
+    mutating func accessList(_ table: TomlValue, in section: Section) -> AccessList {
+        var list = AccessList()
+        list.line = table.position.line
+        var blocked: [IPNetwork] = []
+        var allowed: [IPNetwork]?
+        for entry in table.entries {
+            switch entry.key {
+            case "blocked": blocked += listedNetworks(entry)
+            case "blocked_file": blocked += networksInFiles(entry)
+            case "allowed": allowed = (allowed ?? []) + listedNetworks(entry)
+            case "allowed_file": allowed = (allowed ?? []) + networksInFiles(entry)
+            default: reportUnknown(entry, in: section)
+            }
+        }
+        list.blocked = AccessList.Addresses(blocked)
+        list.allowed = allowed.map { AccessList.Addresses($0) }
+        return list
+    }
+
+    private mutating func listedNetworks(_ entry: TomlEntry) -> [IPNetwork] {
+        strings(entry).flatMap { networks($0, emptyHint: nil) }?.merged ?? []
+    }
+
+    /// Reads files with a network on each line, one file or an array of them.
+    private mutating func networksInFiles(_ entry: TomlEntry) -> [IPNetwork] {
+        guard let names = strings(entry) else { return [] }
+        var networks: [IPNetwork] = []
+        for index in 0..<names.count {
+            guard let name = names.string(at: index) else { continue }
+            let file = Self.path(of: name, besides: path)
+            var diagnostics = diagnostics
+            let failure = files(file) { text in
+                networks += NetworkFile.networks(in: text, path: file, &diagnostics)
+            }
+            self.diagnostics = diagnostics
+            if let failure { self.diagnostics.add(.error, at: names.place(of: index), failure) }
+        }
+        return networks
+    }
+
+    /// A relative path is one in the configuration's own folder.
+    private static func path(of name: String, besides configuration: String) -> String {
+        guard !name.hasPrefix("/"), let slash = configuration.utf8.lastIndex(of: UInt8(ascii: "/")) else {
+            return name
+        }
+        return configuration[...slash] + name
+    }
+}
+
+/// A file with a network on each line; what follows a `#` is a comment.
+enum NetworkFile {
+    /// Reads the networks, and reports every line that has something else.
+    static func networks(
+        in text: Span<UInt8>, path: String, _ diagnostics: inout DiagnosticList
+    ) -> [IPNetwork] {
+        var networks: [IPNetwork] = []
+        var (line, start) = (1, 0)
+        while start < text.count {
+            var end = start
+            while end < text.count, text[end] != UInt8(ascii: "\n") { end += 1 }
+            var (first, last) = (start, start)
+            while last < end, text[last] != UInt8(ascii: "#") { last += 1 }
+            while first < last, isSpace(text[first]) { first += 1 }
+            while last > first, isSpace(text[last - 1]) { last -= 1 }
+            if first < last {
+                let word = text.extracting(first..<last)
+                do throws(IPNetworkSyntaxError) {
+                    networks.append(try IPNetwork(word))
+                } catch {
+                    let place = Place(origin: path, position: .init(line: line, column: first - start + 1))
+                    diagnostics.add(.error, at: place, "\(Self.string(word).quoted): \(error)")
+                }
+            }
+            (line, start) = (line + 1, end + 1)
+        }
+        return networks
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
+    }
+
+    private static func string(_ bytes: Span<UInt8>) -> String {
+        bytes.withUnsafeBufferPointer { String(decoding: $0.prefix(80), as: UTF8.self) }
+    }
+}
