@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers fuzz sanitize unit-test deb install uninstall clean
+.PHONY: menu deps build demo test golden format check layers bench fuzz sanitize unit-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -40,6 +40,10 @@ check:  ## format, layers, golden rulesets, the unit, shell scripts: seconds, no
 
 layers:  ## who imports whom
 	scripts/check-layers.sh
+
+bench: build  ## beside nft, iptables, firewalld and a C program, in five minutes; QUICK=1 for one
+	@scripts/install-deps.sh bench
+	@scripts/bench.sh $(MASQD)
 
 fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages, FUZZ_SECONDS=60 each
 	scripts/fuzz.sh

@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # install-deps.sh [GROUP...]: installs the Debian packages that are missing, and does nothing if none is.
-# Groups: build (compile masqd), run (demo and tests), check (make check), lab (make unit-test), deb (make deb),
-# vm (make vm-test, with lab); default: build run.
+# Groups: build (compile masqd), run (demo and tests), check (make check), bench (make bench), lab (make unit-test),
+# deb (make deb), vm (make vm-test, with lab); default: build run.
 set -euo pipefail
 
 # What the Swift toolchain itself loads and calls on a bare Debian: its tools' shared libraries, and a C library,
 # C++ library and their start files to compile and link against.
 toolchain=(binutils libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2)
 build=(libmnl-dev libnftnl-dev libnetfilter-conntrack-dev libtomlplusplus-dev)
-# The last one is there for the suite that TOML parsers are compared by, toml-test, which it contains.
-run=(nftables iproute2 conntrack iputils-ping socat procps golang-github-burntsushi-toml-dev)
-check=(nftables systemd shellcheck)
+run=(nftables iproute2 conntrack iputils-ping socat procps)
+# The last one contains toml-test, the suite that TOML parsers are compared by; without it `make test` skips that.
+check=(nftables systemd shellcheck golang-github-burntsushi-toml-dev)
+bench=(python3 iptables nftables iproute2)
 deb=(binutils dpkg-dev)
 vm=(cpio kmod qemu-system-x86 xz-utils)
 lab=(debootstrap systemd-container nftables)
@@ -45,10 +46,11 @@ for group; do
     build) wanted+=("${toolchain[@]}" "${build[@]}" "$(cxx_library)") ;;
     run) wanted+=("${run[@]}") ;;
     check) wanted+=("${check[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
     deb) wanted+=("${deb[@]}") ;;
     vm) wanted+=("${vm[@]}") ;;
     lab) wanted+=("${lab[@]}") ;;
-    *) echo "install-deps: no group \"$group\"; there are build, run, check, lab, deb and vm." >&2; exit 64 ;;
+    *) echo "install-deps: no group \"$group\"; there are build, run, check, bench, lab, deb and vm." >&2; exit 64 ;;
     esac
 done
 
