@@ -122,6 +122,35 @@ struct ForeignReaderTests {
         #expect(try rules(behind, in: namespace) == [[rule]])
     }
 
+    @Test("Marks that are set at other hooks are known by their bits, where a rule looks at marks at all")
+    func earlierMarks() throws {
+        let looking = "meta mark & 0x40 == 0x40 accept"
+        let sets = "chain pre { type filter hook prerouting priority mangle; jump a; }"
+        for (rule, others, expected) in [
+            (looking, "chain a { tcp dport 22 meta mark set meta mark | 0x12; }; \(sets)", 0x12),
+            (looking, "chain a { ct mark set 1; }; \(sets)", 0),
+            (looking, "chain a { meta mark set ct mark; }; \(sets)", .max),
+            ("drop", "chain a { meta mark set 1; }; \(sets)", 0),
+            (looking, "chain a { meta mark set 1; }", 0),
+            (looking, "chain post { type filter hook postrouting priority 0; meta mark set 8; }", 8),
+            (looking, "chain in { type filter hook input priority 0; meta mark set 8; }", 0),
+            (looking, "}; table bridge b { chain in { type filter hook prerouting priority 0; }", .max),
+        ] as [(String, String, UInt32)] {
+            let namespace = try NetworkNamespace()
+            let text = """
+                table inet t { chain c { type filter hook forward priority 0; \(rule); }; \(others); }
+                table inet masqd { chain p { type filter hook prerouting priority 0; meta mark set 0x80; }; }
+
+                """
+            try namespace.nft(text)
+            let ruleset = try namespace.run { () throws -> ForeignRuleset in
+                var reader = try ForeignReader()
+                return try reader.read()
+            }
+            #expect(ruleset.earlierMarks == expected, "\(rule), \(others)")
+        }
+    }
+
     @Test("What iptables' targets do to a mark is known")
     func targets() throws {
         for (text, change) in [

@@ -82,15 +82,15 @@ public struct ForeignAudit: Equatable, Sendable {
             switch hook.point {
             case .forward:
                 if let mark, ForeignOpening.isPossible(in: hook), !refused.contains(hook.title) {
-                    let opening = ForeignOpening(hook, for: traffic(in: hook), mark: mark)
+                    let opening = ForeignOpening(hook, for: traffic(in: hook, of: ruleset), mark: mark)
                     report.permission.formUnion(opening.permission)
                     for edit in opening.edits where !report.edits.contains(edit) { report.edits.append(edit) }
                     kept.formUnion(opening.kept)
-                    finding = drop(in: opening.opened, carrying: mark)
+                    finding = drop(in: opening.opened, of: ruleset, carrying: mark)
                 } else {
-                    finding = drop(in: hook)
+                    finding = drop(in: hook, of: ruleset)
                 }
-            case .sourceNAT: finding = translation(in: hook)
+            case .sourceNAT: finding = translation(in: hook, of: ruleset)
             }
             if let finding { report.findings.append(finding) }
         }
@@ -99,22 +99,57 @@ public struct ForeignAudit: Equatable, Sendable {
         return report
     }
 
-    /// The packets that a base chain sees.
-    private func traffic(in hook: ForeignRuleset.Hook) -> [ForeignPacket] {
+    /// The packets that a base chain sees, without masqd's mark and with it.
+    private func traffic(
+        in hook: ForeignRuleset.Hook, of ruleset: ForeignRuleset
+    ) -> [(bare: ForeignPacket, marked: ForeignPacket)] {
         paths.filter { hook.family.sees($0.packet.family) }.flatMap { path in
-            ForeignPacket.Stage.allCases.map { path.packet.at($0) }
+            ForeignPacket.Stage.allCases.map { stage in
+                let packet = path.packet.at(stage)
+                return (
+                    arriving(packet, at: hook, of: ruleset, carrying: 0),
+                    arriving(packet, at: hook, of: ruleset, carrying: mark ?? 0)
+                )
+            }
         }
     }
 
+    /// A packet with what is known of its mark when it comes to a base chain: whoever stands before that may have
+    /// changed it, and at equal priority either may be first.
+    private func arriving(
+        _ packet: ForeignPacket, at hook: ForeignRuleset.Hook, of ruleset: ForeignRuleset,
+        carrying carried: UInt32
+    ) -> ForeignPacket {
+        var packet = packet
+        packet.mark = ForeignMark(unknown: ruleset.earlierMarks)
+        guard hook.looksAtMark || carried != 0 else { return packet }
+        var isMarked = false
+        func passPermit() {
+            guard let mark, !isMarked else { return }
+            packet.mark.set(mark, carried & mark != 0)
+            isMarked = true
+        }
+        for other in ruleset.hooks.sorted(by: { $0.priority < $1.priority })
+        where other.point == .forward && other.family.sees(packet.family) && other.title != hook.title {
+            guard hook.point == .sourceNAT || other.priority <= hook.priority else { break }
+            if other.priority > BaseChain.permit.priority { passPermit() }
+            _ = other.verdict(on: &packet)
+        }
+        if hook.priority > BaseChain.permit.priority { passPermit() }
+        return packet
+    }
+
     /// What one base chain drops, with the commands for all of it.
-    private func drop(in hook: ForeignRuleset.Hook, carrying mark: UInt32 = 0) -> ForeignFinding? {
+    private func drop(
+        in hook: ForeignRuleset.Hook, of ruleset: ForeignRuleset, carrying mark: UInt32 = 0
+    ) -> ForeignFinding? {
         var first: (path: Path, place: ForeignVerdict.Place?, owner: ForeignOwner)?
         var dropsOutward = false
         var dropsAnswers = false
         var advice = ForeignAdvice(hook)
         for path in paths where hook.family.sees(path.packet.family) {
             let verdicts = ForeignPacket.Stage.allCases.map {
-                ($0, hook.verdict(on: path.packet.at($0).marked(mark)))
+                ($0, hook.verdict(on: arriving(path.packet.at($0), at: hook, of: ruleset, carrying: mark)))
             }.filter { $0.1.outcomes == .drop }
             guard let place = verdicts.first?.1.place else { continue }
             let outwardFails = verdicts.contains { $0.0 != .answer }
@@ -141,14 +176,17 @@ public struct ForeignAudit: Equatable, Sendable {
 
     /// What one nat chain translates before masqd's own, whose priority is 105; or, of what masqd lets pass as it is,
     /// before or behind it.
-    private func translation(in hook: ForeignRuleset.Hook) -> ForeignFinding? {
+    private func translation(
+        in hook: ForeignRuleset.Hook, of ruleset: ForeignRuleset
+    ) -> ForeignFinding? {
         for path in paths where hook.family.sees(path.packet.family) {
             guard !path.packet.isTranslated || hook.priority <= BaseChain.postrouting.priority else {
                 continue
             }
             let verdict = hook.verdict(on: path.packet)
             guard verdict.outcomes.contains(.translate), let place = verdict.place else { continue }
-            let isCertain = verdict.outcomes == .translate
+            let arriving = arriving(path.packet, at: hook, of: ruleset, carrying: 0)
+            let isCertain = hook.verdict(on: arriving).outcomes == .translate
             let owner = ForeignOwner(hook, place)
             return ForeignFinding(
                 kind: isCertain ? .translates : .mayTranslate, owner: owner, baseChain: hook.title,

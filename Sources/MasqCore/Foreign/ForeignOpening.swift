@@ -27,16 +27,18 @@ struct ForeignOpening {
     /// More places than these in one base chain are not worth the trouble.
     private static let maximumPlaces = 8
 
-    /// Finds the places for traffic, given by its packets without the mark.
-    init(_ hook: ForeignRuleset.Hook, for packets: [ForeignPacket], mark: UInt32) {
+    /// Finds the places for traffic, given by its packets as they come to the base chain, without the mark and with it.
+    init(
+        _ hook: ForeignRuleset.Hook, for packets: [(bare: ForeignPacket, marked: ForeignPacket)],
+        mark: UInt32
+    ) {
         let hook = hook.numbered
         self.mark = mark
         bare = hook.removing(mark)
         opened = bare
-        let dropped = packets.filter { bare.verdict(on: $0).outcomes == .drop }
+        let dropped = packets.filter { bare.verdict(on: $0.bare).outcomes == .drop }.map(\.marked)
         var places: [(place: Place, reason: ForeignVerdict.Place)] = []
-        for packet in dropped where places.count < Self.maximumPlaces {
-            let marked = packet.marked(mark)
+        for marked in dropped where places.count < Self.maximumPlaces {
             let verdict = opened.verdict(on: marked)
             guard verdict.outcomes == .drop, let reason = verdict.place,
                 let place = Self.finalPlace(reason, in: bare),
@@ -47,7 +49,7 @@ struct ForeignOpening {
             opened = candidate
             places.append((place, reason))
         }
-        for packet in dropped where opened.verdict(on: packet.marked(mark)).outcomes != .drop {
+        for packet in dropped where opened.verdict(on: packet).outcomes != .drop {
             permission.formUnion(packet.stage.permission)
         }
         for (place, reason) in places { require(place, because: reason, in: hook) }
@@ -126,15 +128,6 @@ struct ForeignOpening {
         of rule: ForeignRuleset.Rule, from chain: String, in hook: ForeignRuleset.Hook
     ) -> ForeignEdit {
         .init(hook.family, table: hook.table, chain: chain, .delete(handle: rule.handle))
-    }
-}
-
-extension ForeignPacket {
-    /// The packet as masqd's own chain marks it before others see it.
-    func marked(_ mark: UInt32) -> ForeignPacket {
-        var packet = self
-        packet.mark.set(mark, true)
-        return packet
     }
 }
 

@@ -5,6 +5,8 @@ public struct ForeignRuleset: Equatable, Sendable {
     /// The base chains at hook forward, and those of type nat at hook postrouting, with what they reach.
     public var hooks: [Hook]
 
+    /// The bits of a packet's mark that somebody may have set at another hook than forward.
+    public var earlierMarks: UInt32 = 0
     /// The generation of nf_tables' ruleset that it was read at.
     public var generation: UInt32 = 0
 
@@ -195,6 +197,38 @@ public struct ForeignRuleset: Equatable, Sendable {
             self.effect = effect
         }
     }
+}
+
+extension ForeignRuleset.Hook {
+    /// Whether any rule decides by the mark.
+    public var looksAtMark: Bool {
+        chains.values.contains { rules in
+            rules.contains { rule in
+                if case .choose(let choices) = rule.effect,
+                    choices.contains(where: { $0.condition.looksAtMark })
+                {
+                    return true
+                }
+                return rule.conditions.contains(where: \.looksAtMark)
+            }
+        }
+    }
+}
+
+extension ForeignRuleset.Condition {
+    fileprivate var looksAtMark: Bool {
+        switch self {
+        case .mark: true
+        case .any(let conditions): conditions.contains(where: \.looksAtMark)
+        case .not(let condition): condition.looksAtMark
+        case .link, .linkIndex, .address, .family, .transport, .state, .status, .isReply, .unknown: false
+        }
+    }
+}
+
+extension ForeignRuleset.MarkChange {
+    /// The bits that may be set behind it and were not before.
+    public var settable: UInt32 { flip | unknown }
 }
 
 extension ForeignRuleset.Effect {

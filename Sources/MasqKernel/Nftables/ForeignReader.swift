@@ -33,7 +33,7 @@ public struct ForeignReader: ~Copyable {
 
     private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
         let generation = try connection.generation()
-        var ruleset = ForeignRuleset(try hooks(for: audit))
+        var ruleset = try ruleset(for: audit)
         ruleset.generation = generation
         guard try connection.generation() == generation else {
             throw NetlinkError(.dump, code: EINTR, object: "the rules of others")
@@ -41,9 +41,9 @@ public struct ForeignReader: ~Copyable {
         return ruleset
     }
 
-    private mutating func hooks(for audit: ForeignAudit?) throws(NetlinkError) -> [ForeignRuleset.Hook] {
-        var hooks = try baseChains()
-        guard !hooks.isEmpty else { return [] }
+    private mutating func ruleset(for audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
+        var (hooks, markers) = try baseChains()
+        guard !hooks.isEmpty else { return ForeignRuleset() }
         let dormant = try dormantTables()
         hooks.removeAll { dormant.contains(Table($0)) }
         var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
@@ -63,7 +63,62 @@ public struct ForeignReader: ~Copyable {
                 for rule in rules { waiting += rule.effect.targets }
             }
         }
-        return hooks
+        var ruleset = ForeignRuleset(hooks)
+        // What is set elsewhere matters only where somebody looks.
+        guard hooks.contains(where: \.looksAtMark) else { return ruleset }
+        markers.chains.removeAll { dormant.contains($0.table) }
+        ruleset.earlierMarks = markers.areReadable ? try marks(of: markers.chains) : .max
+        return ruleset
+    }
+
+    /// The bits that any rule sets which these chains lead to, whatever its conditions: at other hooks addresses and links
+    /// are not what they are at forward.
+    private mutating func marks(of chains: [Markers.Chain]) throws(NetlinkError) -> UInt32 {
+        var marks: UInt32 = 0
+        var seen: Set<Markers.Chain> = []
+        var waiting = chains
+        while let chain = waiting.popLast() {
+            guard seen.insert(chain).inserted else { continue }
+            for rule in try rules(of: chain.name, in: chain.table, for: nil) {
+                marks |= rule.markChange?.settable ?? 0
+                waiting += rule.effect.targets.map { Markers.Chain(table: chain.table, name: $0) }
+            }
+        }
+        return marks
+    }
+
+    /// Base chains at other hooks than forward that a packet comes by, on its way there or behind it.
+    private struct Markers {
+        struct Chain: Hashable {
+            let table: Table
+            let name: String
+        }
+
+        var chains: [Chain] = []
+        /// Whether there is none in a family that is not read: `netdev` and `bridge` have marks too.
+        var areReadable = true
+
+        mutating func append(_ message: NetlinkMessage) {
+            let attributes = message.attributes(after: 4)
+            guard let base = Snapshot.ChainState(attributes).base else { return }
+            guard let family = ForeignRuleset.Family(message) else {
+                // NFPROTO_ARP is 3.
+                if message.payload.first != 3 { areReadable = false }
+                return
+            }
+            let name = attributes.string(NFTA_CHAIN_TABLE.rawValue)
+            guard family != .inet || name != Ruleset.tableName else { return }
+            switch base.hook {
+            // NF_INET_PRE_ROUTING, NF_INET_POST_ROUTING; NF_INET_INGRESS is 5.
+            case 0, 4:
+                chains.append(
+                    .init(
+                        table: Table(family: family, name: name),
+                        name: attributes.string(NFTA_CHAIN_NAME.rawValue)))
+            case 5: areReadable = false
+            default: break
+            }
+        }
     }
 
     /// A table by family and name.
@@ -88,12 +143,14 @@ public struct ForeignReader: ~Copyable {
         }
     }
 
-    private mutating func baseChains() throws(NetlinkError) -> [ForeignRuleset.Hook] {
+    private mutating func baseChains() throws(NetlinkError) -> ([ForeignRuleset.Hook], Markers) {
         var hooks: [ForeignRuleset.Hook] = []
+        var markers = Markers()
         try list(NFT_MSG_GETCHAIN, "chains") { message in
             if let hook = ForeignRuleset.Hook(message) { hooks.append(hook) }
+            markers.append(message)
         }
-        return hooks
+        return (hooks, markers)
     }
 
     /// Tables whose chains are listed, and attached to nothing.

@@ -120,6 +120,29 @@ struct ForeignFindingTests {
             ])
     }
 
+    @Test("A drop that depends on a mark which somebody may have set before is no certain one")
+    func marksOfOthers() throws {
+        let looking = ForeignRuleset.Hook(
+            .ip, table: "filter", chain: "FORWARD", at: .forward, dropsByPolicy: true,
+            chains: ["FORWARD": [.init([.mark(4, mask: 4)], .accept)]])
+        let setting = { (priority: Int32, bits: UInt32, family: ForeignRuleset.Family) in
+            ForeignRuleset.Hook(
+                family, table: "mangle", chain: "FORWARD", at: .forward, priority: priority,
+                chains: ["FORWARD": [.init([.unknown], .none, markChange: .init(keep: .max, flip: bits))]])
+        }
+        let audit = try Self.audit(["192.168.0.0/16"])
+        for (hooks, earlier, count) in [
+            ([looking], 0, 1), ([looking], 3, 1), ([looking], 4, 0),
+            ([setting(-150, 4, .ip), looking], 0, 0),
+            ([setting(-150, 3, .ip), looking], 0, 1), ([setting(-150, 4, .ip6), looking], 0, 1),
+            ([setting(1, 4, .ip), looking], 0, 1), ([setting(0, 4, .inet), looking], 0, 0),
+        ] as [([ForeignRuleset.Hook], UInt32, Int)] {
+            var ruleset = ForeignRuleset(hooks)
+            ruleset.earlierMarks = earlier
+            #expect(audit.report(on: ruleset).findings.count == count)
+        }
+    }
+
     @Test("The inside's links are judged one by one")
     func insideLinks() throws {
         let block = OutboundBlock(

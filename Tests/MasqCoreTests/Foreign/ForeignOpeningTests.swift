@@ -150,7 +150,7 @@ struct ForeignOpeningTests {
             #expect(report.edits.isEmpty)
             #expect(report.findings.count == 1)
         }
-        // Somebody clears all marks before the end.
+        // Somebody may clear all marks before the end.
         let clears = Rule([.unknown], .none, markChange: .init(keep: 0, flip: 0), handle: 1)
         let report = try Self.report(["FORWARD": [clears]], dropsByPolicy: true)
         #expect(report.findings.isEmpty)
