@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import Glibc
+import MasqCore
+import TestSupport
+import Testing
+
+@testable import MasqKernel
+
+/// Wrong entries go, every other stays, and the loop is never held up.
+@Suite struct ConnectionRepairTests {
+    private let namespace: NetworkNamespace
+    private let table: ConnectionTable
+    private let judge: FlowJudge
+
+    /// ppp0 with a peer and the default route, lan0, and lte0, which is no uplink.
+    init() throws {
+        namespace = try NetworkNamespace()
+        table = ConnectionTable(namespace: namespace)
+        // Without it no packet of somebody else's has a way.
+        try namespace.setSysctl("ipv4/ip_forward", to: "1")
+        for (name, address) in [
+            ("ppp0", "203.0.113.7 peer 203.0.113.1"), ("lan0", "192.168.0.1/16"), ("lte0", "172.16.0.1/24"),
+        ] {
+            try namespace.ip(
+                "link add \(name) type veth peer name x\(name)", "addr add \(address) dev \(name)",
+                "link set \(name) up", "link set x\(name) up")
+        }
+        try namespace.ip(
+            "addr add 2001:db8::7 peer 2001:db8::1 dev ppp0 nodad", "addr add fd00:1::1/64 dev lan0 nodad",
+            "route add default dev ppp0", "route add 198.18.0.0/15 dev lte0")
+        let namespace = namespace
+        try eventually("IPv6's default route") {
+            try Command("ip", "-6", "route", "replace", "default", "dev", "ppp0").run(in: namespace).status
+                == 0
+        }
+        let block = OutboundBlock(
+            line: 1, outInterfaces: [.name("ppp0")],
+            source: [try IPNetwork("192.168.0.0/16"), try IPNetwork("fd00:1::/64")])
+        let links = try namespace.run { try RouteConnection() }
+        judge = FlowJudge(Configuration(origin: .commandLine, outbound: [block]), try Self.read(links))
+    }
+
+    private static func read(_ connection: consuming RouteConnection) throws -> Links {
+        try connection.links()
+    }
+
+    private func flow(
+        _ source: String, to destination: String, seenAs translated: String, port: Int, transport: UInt8 = 17
+    ) throws -> Flow {
+        Flow(
+            source: try #require(IPAddress(source)), destination: try #require(IPAddress(destination)),
+            translatedSource: try #require(IPAddress(translated)), transport: transport,
+            sourcePort: UInt16(port), destinationPort: 5060)
+    }
+
+    /// Walks through the table to the end: what was found, and in how many pieces.
+    private func repair() throws -> (result: ConntrackScan.Result, pieces: Int) {
+        var repair = try namespace.run { try ConnectionRepair() }
+        try repair.begin(judge)
+        var pieces = 1
+        while true {
+            if let result = try repair.step() { return (result, pieces) }
+            pieces += 1
+        }
+    }
+
+    @Test("Exactly the wrong entries go, of both families")
+    func exact() throws {
+        let wrong = [
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "192.168.1.2", port: 1001),
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1002),
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "192.168.0.1", port: 1003),
+            try flow("fd00:1::2", to: "2001:db8:80::80", seenAs: "fd00:1::2", port: 1004),
+            try flow("fd00:1::2", to: "2001:db8:80::80", seenAs: "2001:db8::6", port: 1005),
+        ]
+        let right = [
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.7", port: 2001),
+            try flow("192.168.1.2", to: "198.18.0.80", seenAs: "192.168.1.2", port: 2002),
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "172.16.0.1", port: 2003),
+            try flow("192.168.1.2", to: "192.168.2.2", seenAs: "192.168.1.2", port: 2004),
+            try flow("10.1.1.1", to: "198.51.100.80", seenAs: "10.1.1.1", port: 2005),
+            try flow("198.51.100.80", to: "192.168.1.2", seenAs: "198.51.100.80", port: 2006),
+            try flow("fd00:1::2", to: "2001:db8:80::80", seenAs: "2001:db8::7", port: 2007),
+            try flow("192.168.1.2", to: "203.0.113.7", seenAs: "192.168.1.2", port: 2008),
+        ]
+        try table.fill(wrong + right)
+        let result = try repair().result
+        #expect(result.examined == 13)
+        #expect(result.deleted == 5)
+        #expect(result.example.map(wrong.contains) == true)
+        let left = try (table.listing("-f", "ipv4") + table.listing("-f", "ipv6")).compactMap { line in
+            line.firstMatch(of: #/sport=(\d+)/#).flatMap { Int($0.1) }
+        }
+        #expect(left.sorted() == Array(2001...2008))
+        #expect(try repair().result.deleted == 0)
+    }
+
+    @Test("200 000 entries, 300 of them wrong: those go, in many pieces")
+    func large() throws {
+        func flows(_ count: Int, seenAs translated: String, _ network: Int) throws -> [Flow] {
+            let seen = try #require(IPAddress(translated))
+            return try (0..<count).map { index in
+                // Each address and port that is seen outside has one connection to each server.
+                let server = "198.51.\(index / 50_000 + network).80"
+                var flow = try flow(
+                    "192.168.\(network).\(index % 250 + 1)", to: server, seenAs: "0.0.0.0",
+                    port: 1024 + index % 50_000)
+                flow.translatedSource = translated.isEmpty ? flow.source : seen
+                return flow
+            }
+        }
+        try table.fill(try flows(199_700, seenAs: "203.0.113.7", 1))
+        try table.fill(try flows(300, seenAs: "203.0.113.6", 50))
+        try #require(try table.count() == 200_000)
+
+        let before = try processorTime()
+        let (result, pieces) = try repair()
+        let spent = try processorTime() - before
+        #expect(result.examined == 200_000)
+        #expect(result.deleted == 300)
+        #expect(pieces > 10, "the loop stood still: \(pieces) pieces for \(spent)")
+        #expect(try table.count() == 199_700)
+        #expect(try table.listing("-q", "203.0.113.6").isEmpty)
+        print("200 000 entries: \(spent) of processor time, \(pieces) pieces")
+    }
+
+    /// The processor time that this thread has used.
+    private func processorTime() throws -> Duration {
+        var time = timespec()
+        try #require(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+}
