@@ -5,22 +5,6 @@ import Testing
 
 @Suite("Flows that the kernel would leave wrong for ever")
 struct RepairTests {
-    @Test("An address replaced on a link that stays up: a flow from one port goes on with the new one")
-    func addressReplaced() throws {
-        let scenario = try Scenario()
-        let gateway = scenario.gateway
-        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
-        #expect(try phone.ask().address == "203.0.113.7")
-        try gateway.wan.ip("addr add 203.0.113.1 peer 203.0.113.8 dev isp-ppp0")
-        try gateway.router.ip(
-            "addr del 203.0.113.7 peer 203.0.113.1 dev ppp0",
-            "addr add 203.0.113.8 peer 203.0.113.1 dev ppp0", "route replace default dev ppp0")
-        try eventually("the phone is seen with the new address") {
-            (try? phone.ask(limit: .milliseconds(100)))?.address == "203.0.113.8"
-        }
-        #expect(try gateway.leaks() == 0)
-    }
-
     @Test("A flow that began before masqd is translated after its start, and right ones are left alone")
     func bornUntranslated() throws {
         let gateway = try Gateway()

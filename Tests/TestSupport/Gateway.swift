@@ -127,6 +127,16 @@ public final class Gateway {
         try Self.waitUntilRunning(name, in: router)
     }
 
+    /// Gives the uplink its routes again, which go with an address and when the link is switched off.
+    public func restoreRoutes(_ name: String = "ppp0") throws {
+        try router.ip("route replace default dev \(name)")
+        let router = router
+        try eventually("IPv6's default route") {
+            let command = Command("ip", "-6", "route", "replace", "default", "dev", name)
+            return try command.run(in: router).status == 0
+        }
+    }
+
     /// Takes the uplink away, as pppd does when the line is lost.
     public func hangUp(_ name: String = "ppp0") throws {
         try router.ip("link del \(name)")
