@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers bench fuzz sanitize unit-test deb install uninstall clean
+.PHONY: menu deps build demo test golden format check layers bench fuzz soak sanitize unit-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -47,6 +47,9 @@ bench: build  ## beside nft, iptables, firewalld and a C program, in five minute
 
 fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages, FUZZ_SECONDS=60 each
 	scripts/fuzz.sh
+
+soak: deps  ## 1 000 random edits, flaps and reloads under traffic: STEPS, SEED; minutes
+	MASQD_SOAK_STEPS=$(or $(STEPS),1000) MASQD_SOAK_SEED=$(or $(SEED),$(shell date +%s)) scripts/test.sh --filter SoakTests
 
 sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
 	scripts/sanitize.sh

@@ -10,7 +10,7 @@ import MasqKernel
 struct Daemon: ~Copyable {
     let source: Arguments.Source
     let log: Log
-    let manager = ServiceManager()
+    var manager = ServiceManager()
 
     let loop: EventLoop
     let signals: SignalSource

@@ -10,18 +10,19 @@ import Glibc
 public struct ServiceManager: ~Copyable {
     private let path: String
     private let socket: CInt
+    /// Told with the next message, since the manager had no room for it; of several only the last is of interest.
+    private var unsaidStatus: String?
+    private var owesReady = false
     /// How often the watchdog wants to be fed, in milliseconds: half of `$WATCHDOG_USEC`.
     public let watchdogIntervalMilliseconds: Int?
-
-    /// How long a manager that is busy may let masqd wait where it must not miss what it is told.
-    private static let limitSeconds = 5
 
     /// Reads `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
     public init(variable: (String) -> String? = { getenv($0).map { String(cString: $0) } }) {
         path = variable("NOTIFY_SOCKET") ?? ""
         let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
         socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
-        var limit = timeval(tv_sec: Self.limitSeconds, tv_usec: 0)
+        // What somebody waits for is worth a second of the loop's time, and not more: a manager may itself hang.
+        var limit = timeval(tv_sec: 1, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let isMeant = variable("WATCHDOG_PID").map { Int32($0) == getpid() } ?? true
         let microseconds = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
@@ -31,38 +32,49 @@ public struct ServiceManager: ~Copyable {
     deinit { if socket >= 0 { close(socket) } }
 
     /// The rules are in the kernel, or what was asked for is done.
-    public func ready(status: String) { send("READY=1\n\(Self.line(status))") }
+    public mutating func ready(status: String) {
+        owesReady = true
+        unsaidStatus = status
+        send("", isAwaited: true)
+    }
 
     /// A reload begins; ``ready(status:)`` ends it.
-    public func reloading() {
+    public mutating func reloading() {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
         // systemd compares it with its own clock to tell this reload from an earlier one.
-        send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+        owesReady = false
+        send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)\n", isAwaited: true)
     }
 
-    /// What a status display shows; lost where the manager has not read what it was told before.
-    public func status(_ text: String) { send(Self.line(text), flags: CInt(MSG_DONTWAIT)) }
+    /// What a status display shows.
+    public mutating func status(_ text: String) {
+        unsaidStatus = text
+        send("", isAwaited: false)
+    }
 
     /// The process is about to end.
-    public func stopping() { send("STOPPING=1") }
+    public mutating func stopping() { send("STOPPING=1\n", isAwaited: true) }
 
-    /// The process is alive; lost as a status is.
-    public func feedWatchdog() { send("WATCHDOG=1", flags: CInt(MSG_DONTWAIT)) }
+    /// The process is alive.
+    public mutating func feedWatchdog() { send("WATCHDOG=1\n", isAwaited: false) }
 
-    private static func line(_ status: String) -> String {
-        "STATUS=" + String(status.map { $0.isNewline ? " " : $0 })
-    }
-
-    /// A manager that does not listen is no reason to stop routing, so failures are ignored.
-    private func send(_ message: String, flags: CInt = 0) {
+    /// A manager that does not listen is no reason to stop routing: what it has no room for waits for the next message.
+    private mutating func send(_ lines: String, isAwaited: Bool) {
         guard socket >= 0 else { return }
-        withUnixAddress(path) { address, length in
-            var message = message + "\n"
+        var message = owesReady ? "READY=1\n" : ""
+        if let unsaidStatus { message += "STATUS=\(String(unsaidStatus.map { $0.isNewline ? " " : $0 }))\n" }
+        message += lines
+        let flags = CInt(MSG_NOSIGNAL) | (isAwaited ? 0 : CInt(MSG_DONTWAIT))
+        let hasRoom = withUnixAddress(path) { address, length in
             message.withUTF8 {
-                _ = sendto(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL) | flags, address, length)
+                sendto(socket, $0.baseAddress, $0.count, flags, address, length) >= 0 || errno != EAGAIN
             }
         }
+        guard hasRoom else { return }
+        owesReady = false
+        unsaidStatus = nil
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import MasqCore
+import TestSupport
 import Testing
 
 @Suite struct IPAddressParsingTests {
@@ -55,22 +56,5 @@ import Testing
             let ipv4 = IPAddress(family: .ipv4, value: UInt128(UInt32.random(in: 0...(.max), using: &random)))
             #expect(IPAddress(ipv4.description) == ipv4)
         }
-    }
-}
-
-/// The same sequence in every run: Vigna's SplitMix64.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import MasqCore
+import TestSupport
 
 /// Events in a random order on a simulated machine, and what must be true when they end.
 struct RandomLife {

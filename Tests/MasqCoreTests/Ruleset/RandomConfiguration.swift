@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import MasqCore
+import TestSupport
 
 extension Configuration {
     /// A configuration of few names and few networks, so that blocks often meet, overlap and repeat.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import MasqCore
+import TestSupport
 import Testing
 
 /// What holds for the ruleset of every configuration.

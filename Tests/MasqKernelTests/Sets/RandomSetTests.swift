@@ -8,20 +8,6 @@ import Testing
 
 /// A set that grows and shrinks at random always holds what it should, by nft's account.
 @Suite struct RandomSetTests {
-    /// The same numbers at every run (SplitMix64).
-    struct Generator: RandomNumberGenerator {
-        private var state: UInt64
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var bits = state
-            bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
-            return bits ^ (bits >> 31)
-        }
-    }
-
     /// The address range is cut into 256 cells, /8 each; some of them are meant.
     static func network(_ cell: Int, _ family: AddressFamily) throws -> IPNetwork {
         try IPNetwork(family == .ipv4 ? "\(cell).0.0.0/8" : String(cell << 8, radix: 16) + "::/8")
@@ -31,7 +17,7 @@ import Testing
     func changes(family: AddressFamily) throws {
         let namespace = try NetworkNamespace()
         var table = try namespace.kernelTable()
-        var generator = Generator(seed: 20_010_816)
+        var generator = SplitMix64(seed: 20_010_816)
         var cells: Set<Int> = [1]
         for round in 0..<200 {
             // A few cells of 256, or most of them; neighbours often.
@@ -58,7 +44,7 @@ import Testing
     /// Somebody adds single networks beside and between ours, and deletes some.
     private func disturb(
         _ namespace: NetworkNamespace, _ cells: Set<Int>, _ family: AddressFamily,
-        _ generator: inout Generator
+        _ generator: inout SplitMix64
     ) throws {
         guard let elements = try? sourceElements(in: namespace) else { return }
         let set = family == .ipv4 ? "masquerade_1_source" : "masquerade_1_source_ipv6"
