@@ -116,6 +116,7 @@ extension Daemon {
     private func setForwarding(_ family: AddressFamily, _ isOn: Bool) -> Bool {
         do {
             try Forwarding.set(family, isOn)
+            if !isOn { log(.info, "\(family.forwardingSwitch) is 0 again, as it was") }
             return true
         } catch {
             log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")

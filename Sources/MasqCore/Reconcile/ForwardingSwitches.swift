@@ -72,12 +72,7 @@ struct ForwardingSwitches: Sendable {
     func switchBack() -> [Action] {
         AddressFamily.allCases
             .filter { memory.contains(.forwardingWasOff($0)) && isOn[$0] == true }
-            .flatMap { family -> [Action] in
-                [
-                    .setForwarding(family, false),
-                    .log(.info, "\(family.forwardingSwitch) is 0 again, as it was"),
-                ]
-            }
+            .map { .setForwarding($0, false) }
     }
 }
 
@@ -90,7 +85,7 @@ extension Configuration {
 
 extension AddressFamily {
     /// The sysctl that switches forwarding on.
-    var forwardingSwitch: String {
+    public var forwardingSwitch: String {
         self == .ipv4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding"
     }
 }

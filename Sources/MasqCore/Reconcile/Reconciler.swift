@@ -31,6 +31,8 @@ public struct Reconciler: Sendable {
     private var hasEnded = false
     /// The status that the service manager was told last.
     private var announced: String?
+    /// So many objects were found changed, and left so.
+    private var differing = 0
 
     /// A state machine that has seen nothing yet.
     public init() {}
@@ -87,7 +89,8 @@ public struct Reconciler: Sendable {
             return failed(failure)
         case .retryTimerFired:
             defence.isWaiting = false
-            return commit()
+            // What failed is tried again; else the file may have changed since, and nothing is to be repaired any more.
+            return lastFailure == nil ? look() : commit()
         case .calmTimerFired:
             return defence.windowEnded()
         case .repairTimerFired:
@@ -120,6 +123,8 @@ public struct Reconciler: Sendable {
             parts.append("not in force: \(lastFailure ?? "the kernel was not asked yet")")
         } else if let lastFailure {
             parts = ["in force: the previous rules", lastFailure]
+        } else if differing > 0 {
+            parts.append("not as in \(inForce.origin): \(differing) objects differ, left as they are")
         } else {
             parts.append("in force: \(inForce.origin)")
         }
@@ -137,7 +142,7 @@ public struct Reconciler: Sendable {
         for action in actions {
             switch action {
             // Its outcome will tell.
-            case .commit, .editForeign, .closeForeign: return actions
+            case .commit, .inspect, .editForeign, .closeForeign: return actions
             case .exit:
                 hasEnded = true
                 return actions
@@ -221,6 +226,7 @@ extension Reconciler {
 
     private mutating func inspected(_ changes: Int) -> [Action] {
         defer { defence.touch = nil }
+        differing = changes
         return defence.reported(changes)
     }
 
@@ -264,6 +270,7 @@ extension Reconciler {
         }
         defence.touch = nil
         let isRepair = changes > 0
+        differing = 0
         applied = (ruleset, configuration)
         lastFailure = nil
         backoff = Self.minimumBackoff

@@ -114,14 +114,36 @@ import Testing
         let report = Action.accuse(
             .warning, Self.nft,
             "changed table inet masqd: left as it is, as [reconcile] mode asks (objects that differ: 3)")
-        #expect(reconciler.handle(.inspected(changes: 3)) == [report])
+        let differs = Action.notifyStatus(
+            "not as in /etc/masqd.toml: 3 objects differ, left as they are; waiting for ppp0")
+        #expect(reconciler.handle(.inspected(changes: 3)) == [report, differs])
         _ = reconciler.handle(.tableTouched(Self.touch))
         #expect(reconciler.handle(.inspected(changes: 3)).isEmpty)
         #expect(reconciler.handle(.touched) == [.inspect(ruleset)])
-        #expect(reconciler.handle(.inspected(changes: 0)).isEmpty)
+        #expect(
+            reconciler.handle(.inspected(changes: 0)) == [
+                .notifyStatus("in force: /etc/masqd.toml; waiting for ppp0")
+            ])
         // Once it was as it should be, the same again is worth a line again.
         _ = reconciler.handle(.tableTouched(Self.touch))
-        #expect(reconciler.handle(.inspected(changes: 3)) == [report])
+        #expect(reconciler.handle(.inspected(changes: 3)) == [report, differs])
+    }
+
+    @Test("A repair that was to wait is none any more where a reload meanwhile says report, or off")
+    func staleRetry() {
+        for (mode, actions) in [(.report, [.inspect(ruleset)]), (.off, [])]
+            as [(Configuration.Reconcile.Mode, [Action])]
+        {
+            var reconciler = Self.started(.repair)
+            for _ in 0..<20 {
+                _ = reconciler.handle(.tableTouched(Self.touch))
+                _ = reconciler.handle(.committed(changes: 1))
+            }
+            #expect(reconciler.handle(.tableTouched(Self.touch)) == [.startRetryTimer(milliseconds: 100)])
+            _ = reconciler.handle(.configurationLoaded(Self.configuration(mode)))
+            _ = reconciler.handle(.committed(changes: 0))
+            #expect(reconciler.handle(.retryTimerFired) == actions)
+        }
     }
 
     @Test("off neither looks nor speaks, and still tells of links")

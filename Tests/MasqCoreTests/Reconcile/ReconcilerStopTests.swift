@@ -28,9 +28,7 @@ import Testing
         arguments: Point.allCases)
     func stop(point: Point) {
         var machine = point.machine
-        let putBack: [Action] = [
-            .setForwarding(.ipv4, false), .log(.info, "net.ipv4.ip_forward is 0 again, as it was"),
-        ]
+        let putBack = [Action.setForwarding(.ipv4, false)]
         let wasSwitchedOn = machine.forwarding[.ipv4] == true
         #expect(
             machine.send(.stopRequested) == (wasSwitchedOn ? putBack : []) + [
