@@ -74,6 +74,85 @@ struct SourceNATTests {
         #expect(try gateway.leaks() == 0)
     }
 
+    @Test(
+        "Connections to a mapped address come in where the file says so, and the gateway's own stay its own")
+    func inbound() throws {
+        let blocks = snat(source: "192.168.1.0/24 fd00:1::/64", to: "192.0.2.0/24 2001:db8:2::/64")
+        let scenario = try scenario(blocks)
+        let gateway = scenario.gateway
+        try gateway.lan.ip("addr add 192.168.1.77/24 dev eth0")
+        try gateway.router.ip("addr add 192.0.2.77/32 dev ppp0")
+        let server = try AddressServer(
+            in: gateway.lan, addresses: ["192.168.1.2", "192.168.1.77", "fd00:1::2"])
+        let own = try AddressServer(in: gateway.router, addresses: ["192.0.2.77"])
+        func seen(_ transport: Conversation.Transport, at address: String) -> String? {
+            try? Conversation(
+                transport, from: gateway.wan, to: Endpoint(address, AddressServer.port),
+                limit: .milliseconds(500)
+            ).ask(limit: .milliseconds(500)).address
+        }
+        #expect(seen(.tcp, at: "192.0.2.2") == nil)
+        #expect(seen(.udp, at: "2001:db8:2::2") == nil)
+        try scenario.masqd.reload(blocks + "inbound = true\n")
+        for transport in Conversation.Transport.allCases {
+            try eventually("it comes in") { seen(transport, at: "192.0.2.2") == "203.0.113.1" }
+            try eventually("it comes in") { seen(transport, at: "2001:db8:2::2") == "2001:db8::1" }
+        }
+        #expect(try Conversation.ping(server, at: "2001:db8:2::2", from: gateway.wan) == "2001:db8::1")
+        try eventually("the gateway answers itself") { seen(.tcp, at: "192.0.2.77") == "203.0.113.1" }
+        #expect(try Conversation.ping(own, at: "192.0.2.77", from: gateway.wan) == "203.0.113.1")
+        // The private address itself is none that may come in.
+        try gateway.wan.ip("route replace 192.168.1.0/24 dev isp-ppp0")
+        #expect(seen(.tcp, at: "192.168.1.2") == nil)
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("An inside prefix is mapped to the uplink's own, and follows it, also for flows under way")
+    func uplinkPrefix() throws {
+        let configuration = snat(source: "fd00:1::/64", to: "uplink-prefix", "inbound = true")
+        let scenario = try Scenario(configuration)
+        let gateway = scenario.gateway
+        try gateway.wan.ip("route add 2001:db8::/64 dev isp-ppp0", "route add 2001:db8:5::/64 dev isp-ppp0")
+        let server = try AddressServer(in: gateway.lan, addresses: ["fd00:1::2"])
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.serverIPv6)
+        #expect(try phone.ask().address == "2001:db8::2")
+        #expect(try gateway.seenSource(.tcp, to: Gateway.serverIPv6).address == "2001:db8::2")
+        #expect(try gateway.seenPingSource(to: Gateway.serverIPv6) == "2001:db8::2")
+        #expect(try Conversation.ping(server, at: "2001:db8::2", from: gateway.wan) == "2001:db8::1")
+        let chains = try gateway.router.chains()
+
+        try gateway.router.ip(
+            "addr add 2001:db8:5::7/128 dev ppp0 nodad", "addr del 2001:db8::7 peer 2001:db8::1 dev ppp0",
+            "route replace ::/0 dev ppp0")
+        try eventually("the phone is seen with the new prefix") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "2001:db8:5::2"
+        }
+        #expect(try gateway.seenSource(.tcp, to: Gateway.serverIPv6).address == "2001:db8:5::2")
+        #expect(try Conversation.ping(server, at: "2001:db8:5::2", from: gateway.wan) == "2001:db8::1")
+        // Elements followed it, and no rule was touched.
+        #expect(try gateway.router.chains() == chains)
+        #expect(try gateway.leaks() == 0)
+    }
+
+    @Test("As long as the uplink has no prefix nothing leaves, and then it does")
+    func noPrefix() throws {
+        let scenario = try Scenario(snat(source: "fd00:1::/64", to: "uplink-prefix"), dialedUp: false)
+        let gateway = scenario.gateway
+        try gateway.dialUp(addressIPv6: nil)
+        try gateway.router.ip("route replace ::/0 dev ppp0")
+        #expect(!gateway.isAnswered(.udp, to: Gateway.serverIPv6))
+        #expect(try #require(try gateway.router.packets(counter: "leak_guard")) >= 1)
+        #expect(try scenario.masqd.status.contains("ppp0 is up without an address"))
+        try gateway.router.ip("addr add 2001:db8::7/64 dev ppp0 nodad")
+        try gateway.wan.ip(
+            "addr add 2001:db8::1/128 dev isp-ppp0 nodad", "route add 2001:db8::/64 dev isp-ppp0")
+        try eventually("it is mapped") {
+            (try? gateway.seenSource(.udp, to: Gateway.serverIPv6, limit: .milliseconds(250)))?.address
+                == "2001:db8::2"
+        }
+        #expect(try gateway.leaks() == 0)
+    }
+
     @Test("The first block of the file decides, whatever its kind")
     func order() throws {
         let routed = """
@@ -156,5 +235,13 @@ struct SourceNATTests {
         try gateway.wan.ip("route add 192.0.2.0/24 dev isp-ppp0")
         #expect(try flow.ask() == seen)
         #expect(try gateway.leaks() == 0)
+    }
+}
+
+extension NetworkNamespace {
+    /// The chains of masqd's table with the handles of their rules.
+    fileprivate func chains() throws -> [Substring] {
+        let table = try masqdTable()
+        return table.split(separator: "\n").filter { $0.contains("# handle") && !$0.contains("elements") }
     }
 }

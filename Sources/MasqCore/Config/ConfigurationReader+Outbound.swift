@@ -14,6 +14,9 @@ struct OutboundDraft {
     var routing = Routing()
     /// Absent if the block has no right list of targets.
     var targets: TargetList?
+    var inbound = false
+    /// Where it says that it is.
+    var inboundPlace: Place?
     /// The keys that are of no use where a network is mapped to another.
     var portKeys: [TomlEntry] = []
 
@@ -31,7 +34,9 @@ struct OutboundDraft {
         case .routed: translation = .routed(routing)
         case .snat:
             guard let targets else { return nil }
-            translation = .snat(SourceNAT(to: targets.targets, options: options))
+            var snat = SourceNAT(to: targets.targets, options: options)
+            snat.inbound = inbound
+            translation = .snat(snat)
         }
         var block = OutboundBlock(
             line: place.position?.line ?? 0, outInterfaces: outInterfaces, source: source.merged,
@@ -84,6 +89,9 @@ extension ConfigurationReader {
             switch entry.key {
             case "to": draft.targets = reader.targets(entry)
             case "exclude": draft.exclude = reader.exclude(entry)
+            case "inbound":
+                draft.inbound = reader.boolean(entry) ?? false
+                draft.inboundPlace = reader.place(entry.position)
             default:
                 draft.portKeys.append(entry)
                 return reader.readOption(entry, into: &draft.options)

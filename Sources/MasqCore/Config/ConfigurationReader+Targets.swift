@@ -2,7 +2,7 @@
 
 /// What addresses are translated to, in the order of the file, with their places.
 struct TargetList {
-    let targets: [NATTarget]
+    let targets: [SourceNAT.Target]
     let strings: StringList
 
     /// One of them as it is written, in quotes.
@@ -13,11 +13,11 @@ extension ConfigurationReader {
     /// Reads `to`: an address, a range or a network for each family, or nothing if one is wrong.
     mutating func targets(_ entry: TomlEntry) -> TargetList? {
         guard let list = strings(entry) else { return nil }
-        var targets: [NATTarget] = []
+        var targets: [SourceNAT.Target] = []
         for index in 0..<list.count {
             guard let text = list.string(at: index) else { continue }
             do throws(NATTargetSyntaxError) {
-                let target = try NATTarget(text)
+                let target = try SourceNAT.Target(text)
                 if targets.contains(where: { $0.family == target.family }) {
                     diagnostics.add(
                         .error, at: list.place(of: index),
@@ -48,18 +48,15 @@ extension ConfigurationReader {
                     .error, at: place,
                     "\(targets.text(at: index)) is \(target.family.name), and no source of this block is")
             }
-            guard case .network(let network) = target else { continue }
+            guard target.isOneToOne else { continue }
             for (number, other) in source.networks.enumerated()
-            where other.family == network.family
-                && (other.prefixLength != network.prefixLength || sources.count > 1)
-                && !source.covered.contains(number)
+            where other.family == target.family && !source.covered.contains(number)
+                && (sources.count > 1 || !target.canMap(other))
             {
                 diagnostics.add(
                     .error, at: source.strings.place(of: number),
-                    """
-                    "\(other)" can't be mapped 1:1 to "\(network)": there must be one source of this family, with the \
-                    same prefix length; a pool for many is written "\(target.first)-\(target.last)"
-                    """)
+                    "\"\(other)\" can't be mapped 1:1 to \(targets.text(at: index)): \(target.conditionForMapping)"
+                )
                 break
             }
         }
@@ -75,9 +72,14 @@ extension ConfigurationReader {
 
     /// A mapping of networks keeps ports, since every source has an address of its own.
     private mutating func reportUselessPortKeys(of draft: OutboundDraft) {
-        guard let targets = draft.targets?.targets,
-            targets.allSatisfy({ if case .network = $0 { true } else { false } })
-        else { return }
+        guard let targets = draft.targets?.targets else { return }
+        if draft.inbound, let place = draft.inboundPlace, !targets.contains(where: \.isOneToOne) {
+            diagnostics.add(
+                .error, at: place,
+                "\"inbound\" needs a network in \"to\"; to forward ports of an address, write a [[port_forward]]"
+            )
+        }
+        guard targets.allSatisfy(\.isOneToOne) else { return }
         for entry in draft.portKeys where Section.snat.keys.contains(entry.key) {
             diagnostics.add(
                 .error, at: place(entry.position),
@@ -86,6 +88,32 @@ extension ConfigurationReader {
         }
     }
 
+}
+
+extension SourceNAT.Target {
+    private static let uplinkPrefixWord = "uplink-prefix"
+
+    fileprivate init(_ text: String) throws(NATTargetSyntaxError) {
+        self = text == Self.uplinkPrefixWord ? .uplinkPrefix : .fixed(try NATTarget(text))
+    }
+
+    /// Whether each address of a network gets one of its own.
+    fileprivate func canMap(_ network: IPNetwork) -> Bool {
+        switch self {
+        case .fixed(.network(let own)): own.prefixLength == network.prefixLength
+        case .fixed(.pool): false
+        case .uplinkPrefix: true
+        }
+    }
+
+    fileprivate var conditionForMapping: String {
+        switch self {
+        case .fixed(let target):
+            "there must be one source of this family, with the same prefix length; a pool for many is written "
+                + "\"\(target.first)-\(target.last)\""
+        case .uplinkPrefix: "there must be one IPv6 source"
+        }
+    }
 }
 
 extension AddressFamily {

@@ -253,7 +253,8 @@ struct ConfigurationReader {
             case .conntrack: ["repair"]
             case .reconcile: ["mode"]
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
-            case .snat: ["out_interface", "source", "to", "exclude", "ports", "random", "persistent"]
+            case .snat:
+                ["out_interface", "source", "to", "exclude", "inbound", "ports", "random", "persistent"]
             }
         }
 

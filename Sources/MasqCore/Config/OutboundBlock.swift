@@ -53,6 +53,9 @@ public struct OutboundBlock: Equatable, Sendable {
         }
     }
 
+    /// The one source of a family whose sources are mapped 1:1.
+    func mappedSource(_ family: AddressFamily) -> IPNetwork? { source.first { $0.family == family } }
+
     /// The families of its sources, IPv4 first.
     public var families: [AddressFamily] {
         AddressFamily.allCases.filter { family in source.contains { $0.family == family } }
@@ -73,18 +76,44 @@ public struct Routing: Equatable, Sendable {
 /// What `[[snat]]` says.
 public struct SourceNAT: Equatable, Sendable {
     /// `to`: one for each family of the sources.
-    public var targets: [NATTarget]
+    public var targets: [Target]
     /// Of no use where a network is mapped to another.
     public var options: NATOptions
+    /// `inbound`: connections from an uplink to a mapped address go to the host that it stands for.
+    public var inbound = false
 
     /// Makes it of its parts.
-    public init(to targets: [NATTarget], options: NATOptions = NATOptions()) {
+    public init(to targets: [Target], options: NATOptions = NATOptions()) {
         self.targets = targets
         self.options = options
     }
 
+    /// One word of `to`.
+    public enum Target: Hashable, Sendable {
+        /// Addresses that the file names.
+        case fixed(NATTarget)
+        /// `"uplink-prefix"`: the uplink's own IPv6 network of the source's prefix length, whatever it is at the moment.
+        case uplinkPrefix
+
+        /// The family of the sources that it is for.
+        public var family: AddressFamily {
+            switch self {
+            case .fixed(let target): target.family
+            case .uplinkPrefix: .ipv6
+            }
+        }
+
+        /// Whether each source has an address of its own.
+        public var isOneToOne: Bool {
+            switch self {
+            case .fixed(.network), .uplinkPrefix: true
+            case .fixed(.pool): false
+            }
+        }
+    }
+
     /// What the sources of one family are translated to.
-    public func target(_ family: AddressFamily) -> NATTarget? { targets.first { $0.family == family } }
+    public func target(_ family: AddressFamily) -> Target? { targets.first { $0.family == family } }
 }
 
 /// How the kernel chooses an address and a port for a connection that it translates the source of.

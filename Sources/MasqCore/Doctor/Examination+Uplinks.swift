@@ -245,13 +245,17 @@ extension Examination {
                 let blocks = configuration.outbound.filter { block in
                     block.outInterfaces.contains { $0.matches(uplink.name) }
                 }
-                let families = { (blocks: [OutboundBlock]) in
-                    AddressFamily.allCases.filter { family in blocks.contains { $0.families.contains(family) }
+                let families = AddressFamily.allCases.filter { family in
+                    blocks.contains { $0.families.contains(family) }
+                }
+                let masqueraded = families.filter { family in
+                    blocks.contains {
+                        $0.families.contains(family) && $0.translation.needsAddress(family)
                     }
                 }
                 return Uplink(
-                    name: uplink.name, link: links.named(uplink.name), families: families(blocks),
-                    masqueraded: families(blocks.filter(\.translation.needsAddress)))
+                    name: uplink.name, link: links.named(uplink.name), families: families,
+                    masqueraded: masqueraded)
             }
         }
 

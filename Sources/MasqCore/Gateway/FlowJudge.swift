@@ -23,6 +23,8 @@ public struct FlowJudge: Sendable {
         let uplinkAddresses: Set<IPAddress>
         /// The indexes of the uplinks that are up, with the families that they have an address of.
         let uplinks: [Int32: Set<AddressFamily>]
+        /// The networks that sources are mapped to, by the index of the uplink, where they follow it.
+        let prefixes: [Int32: IPNetwork]
 
         init(_ block: OutboundBlock, _ links: Links) {
             translation = block.translation
@@ -37,27 +39,46 @@ public struct FlowJudge: Sendable {
                 families[link.index] = Set(link.addresses.filter { !$0.isLinkLocal }.map(\.family))
             }
             self.uplinks = families
+            var prefixes: [Int32: IPNetwork] = [:]
+            if case .snat(let snat) = translation, snat.target(.ipv6) == .uplinkPrefix,
+                let length = block.mappedSource(.ipv6)?.prefixLength
+            {
+                for link in uplinks where link.isUp { prefixes[link.index] = link.prefix(length: length) }
+            }
+            self.prefixes = prefixes
         }
 
         func means(_ source: IPAddress) -> Bool { self.source.contains { $0.contains(source) } }
 
         func excludes(_ flow: Flow) -> Bool { exclude.contains { $0.contains(flow.destination) } }
 
-        /// Whether a flow has an address that this block may have given it, by whatever of its uplinks.
-        func allows(_ flow: Flow) -> Bool {
+        /// Whether a flow has an address that this block gives it.
+        ///
+        /// - Parameter link: the uplink; absent: any of them, as far as that makes no difference.
+        func allows(_ flow: Flow, leavingBy link: Int32? = nil) -> Bool {
             switch translation {
-            case .masquerade: uplinkAddresses.contains(flow.translatedSource)
-            case .routed: flow.translatedSource == flow.source
+            case .masquerade: return uplinkAddresses.contains(flow.translatedSource)
+            case .routed: return flow.translatedSource == flow.source
             case .snat(let snat):
-                snat.target(flow.source.family)?.allows(flow.translatedSource, for: flow.source) == true
+                switch snat.target(flow.source.family) {
+                case nil: return true  // the reader refuses it
+                case .fixed(let target): return target.allows(flow.translatedSource, for: flow.source)
+                case .uplinkPrefix:
+                    guard let prefix = link.map({ prefixes[$0] }) ?? onlyPrefix else { return false }
+                    return NATTarget.network(prefix).allows(flow.translatedSource, for: flow.source)
+                }
             }
         }
+
+        private var onlyPrefix: IPNetwork? { prefixes.count == 1 ? prefixes.first?.value : nil }
 
         /// Whether a flow that is begun anew would get the right address.
         func canTranslate(_ flow: Flow, leavingBy link: Int32) -> Bool {
             switch translation {
             case .masquerade: uplinks[link]?.contains(flow.source.family) == true
-            case .routed, .snat: true
+            case .routed: true
+            case .snat(let snat):
+                snat.target(flow.source.family) != .uplinkPrefix || prefixes[link] != nil
             }
         }
     }
@@ -90,7 +111,8 @@ public struct FlowJudge: Sendable {
             return false
         }
         if isRefused(flow) { return true }
-        return !block.excludes(flow) && !block.allows(flow) && block.canTranslate(flow, leavingBy: link)
+        return !block.excludes(flow) && !block.allows(flow, leavingBy: link)
+            && block.canTranslate(flow, leavingBy: link)
     }
 
     /// Whether a client or its destination is refused by now.

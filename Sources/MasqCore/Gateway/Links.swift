@@ -33,6 +33,15 @@ public struct Link: Equatable, Sendable {
     /// The largest packet that it takes, in bytes.
     public var mtu = 1500
 
+    /// The network of this prefix length that its IPv6 address in the Internet is of, the newest one if there are several.
+    ///
+    /// The kernel lists a link's addresses of one scope newest first (`ipv6_link_dev_addr` in net/ipv6/addrconf.c).
+    public func prefix(length: Int) -> IPNetwork? {
+        addresses.first(where: \.isGlobalUnicastIPv6).map {
+            IPNetwork(containing: $0, prefixLength: length)
+        }
+    }
+
     /// Makes a link that is like most.
     public init(index: Int32, name: String, isUp: Bool, addresses: [IPAddress] = []) {
         self.index = index

@@ -59,7 +59,8 @@ public struct UplinkStatus: Equatable, Sendable {
             !address.isLinkLocal
                 && blocks.contains { $0.source.contains { $0.family == address.family } }
         }
-        return usable.isEmpty && blocks.contains(where: \.translation.needsAddress)
+        return usable.isEmpty
+            && blocks.contains { block in block.families.contains(where: block.translation.needsAddress) }
             ? .withoutAddress : .up(usable)
     }
 
@@ -67,7 +68,8 @@ public struct UplinkStatus: Equatable, Sendable {
         var networks: [OutboundBlock.Kind: [IPNetwork]] = [:]
         for block in blocks {
             networks[block.kind, default: []] += block.source.filter { network in
-                guard case .up(let addresses) = state, block.translation.needsAddress else { return true }
+                guard case .up(let addresses) = state, block.translation.needsAddress(network.family)
+                else { return true }
                 return addresses.contains { $0.family == network.family }
             }
         }
@@ -120,10 +122,11 @@ extension OutboundBlock.Kind {
 
 extension OutboundBlock.Translation {
     /// Whether it waits for an address of the uplink's.
-    var needsAddress: Bool {
+    func needsAddress(_ family: AddressFamily) -> Bool {
         switch self {
         case .masquerade: true
-        case .routed, .snat: false
+        case .routed: false
+        case .snat(let snat): snat.target(family) == .uplinkPrefix
         }
     }
 }

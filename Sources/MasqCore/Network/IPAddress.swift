@@ -33,6 +33,9 @@ public struct IPAddress: Hashable, Sendable {
         family == .ipv4 ? value >> 28 == 0xe || value == family.maximum : value >> 120 == 0xff
     }
 
+    /// Whether it is one of 2000::/3, all that is given out in the Internet (RFC 4291, 2.4).
+    public var isGlobalUnicastIPv6: Bool { family == .ipv6 && value >> 125 == 1 }
+
     /// Makes an address of a number that must not exceed the family's maximum.
     public init(family: AddressFamily, value: UInt128) {
         precondition(value <= family.maximum)

@@ -84,7 +84,7 @@ extension NATTargetSyntaxError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .notATarget:
-            "expected an address, a range \"203.0.113.10-203.0.113.12\", or a network"
+            "expected an address, a range \"203.0.113.10-203.0.113.12\", a network, or \"uplink-prefix\""
         case .families: "both ends of a range must be of the same family"
         case .reversed(let meant): "the lower address comes first, did you mean \(meant.quoted)?"
         case .notASource(let address): "nothing may be sent from \(address)"

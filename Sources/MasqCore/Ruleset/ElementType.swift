@@ -8,14 +8,20 @@ public struct ElementType: Hashable, Sendable {
     public let data: [Field]
     /// Whether a key goes from a first to a last value in each of its fields (`flags interval`).
     public let isInterval: Bool
+    /// Whether a map's data goes from a first to a last value, as in `ifname : interval ipv6_addr`; of one field only.
+    public let isDataInterval: Bool
     /// Whether each element counts the packets that found it (`counter`).
     public let countsPackets: Bool
 
     /// Makes a type.
-    public init(key: [Field], data: [Field] = [], isInterval: Bool = false, countsPackets: Bool = false) {
+    public init(
+        key: [Field], data: [Field] = [], isInterval: Bool = false, isDataInterval: Bool = false,
+        countsPackets: Bool = false
+    ) {
         self.key = key
         self.data = data
         self.isInterval = isInterval
+        self.isDataInterval = isDataInterval
         self.countsPackets = countsPackets
     }
 

@@ -41,7 +41,9 @@ public struct PackedElements: Equatable, Sendable {
 
         /// Appends an element; each array has one value for each field of the type.
         ///
-        /// - Parameter last: the key's last values, with intervals.
+        /// - Parameters:
+        ///   - last: the key's last values, with intervals.
+        ///   - data: a map's data; where that is an interval, both ends.
         public mutating func append(
             _ key: [FieldValue], through last: [FieldValue] = [], data: [FieldValue] = []
         ) {
@@ -129,5 +131,7 @@ extension ElementType {
     /// The bytes of a key, or of an interval's two keys.
     public var keyLength: Int { key.byteCount * (isInterval ? 2 : 1) }
     /// The bytes of an element.
-    public var elementLength: Int { keyLength + data.byteCount }
+    public var elementLength: Int { keyLength + dataLength }
+    /// The bytes of a map's data, or of both ends of it.
+    public var dataLength: Int { data.byteCount * (isDataInterval ? 2 : 1) }
 }

@@ -97,6 +97,11 @@ public struct Rule: Equatable, Sendable {
         case masquerade(NATOptions)
         /// Translates the source: `snat ip to 203.0.113.10`, `snat ip prefix to 203.0.113.0/24`.
         case sourceNAT(NATTarget, NATOptions)
+        /// Translates an IPv6 source to the same host in the network that a map holds for the interface that the packet
+        /// leaves by; goes on where it holds none.
+        case sourceNATByInterface(map: String)
+        /// Translates the destination: `dnat ip prefix to 192.168.1.0/24`.
+        case destinationNAT(NATTarget)
     }
 
     /// What the maximum segment size option is lowered to; the kernel never raises it (`nft_exthdr_tcp_set_eval`).

@@ -20,6 +20,11 @@ public enum LinkSource: Equatable, Sendable {
     /// `iifname . oifname`: each link beside itself that has an address, but those that a pattern means.
     case linksBesideThemselves(but: [InterfacePattern])
 
+    /// For each link that a pattern means its IPv6 network of this length: `ifname : interval ipv6_addr`.
+    case prefixByLink([InterfacePattern], length: Int)
+    /// The IPv6 networks of this length of the links that a pattern means.
+    case prefixes([InterfacePattern], length: Int)
+
     /// The chain for links.
     public struct ChainOfLinks: Equatable, Sendable {
         /// Which links.
@@ -42,6 +47,18 @@ public enum LinkSource: Equatable, Sendable {
                 }
             }
             return .addressJumps(family, jumps)
+        case .prefixByLink(let patterns, let length):
+            var networks = PackedElements.List()
+            for (name, network) in Self.prefixes(links, patterns, length) {
+                let ends = [network.range.first, network.range.last].map {
+                    FieldValue.address(IPAddress(family: .ipv6, value: $0))
+                }
+                networks.append([.interface(name)], data: ends)
+            }
+            return .entries(PackedElements(Self.prefixType, networks))
+        case .prefixes(let patterns, let length):
+            let networks = Self.prefixes(links, patterns, length).map(\.network)
+            return .addresses(AddressRanges(family: .ipv6, networks: networks))
         case .linksBesideThemselves(let excluded):
             var pairs = PackedElements.List()
             for link in links.byIndex.values where !link.addresses.allSatisfy(\.isLinkLocal) {
@@ -51,6 +68,18 @@ public enum LinkSource: Equatable, Sendable {
                 pairs.append([.interface(link.name), .interface(link.name)])
             }
             return .entries(PackedElements(ElementType(key: [.interfaceName, .interfaceName]), pairs))
+        }
+    }
+
+    private static let prefixType = ElementType(
+        key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)
+
+    private static func prefixes(
+        _ links: Links, _ patterns: [InterfacePattern], _ length: Int
+    ) -> [(name: String, network: IPNetwork)] {
+        links.byIndex.values.compactMap { link in
+            guard patterns.contains(where: { $0.matches(link.name) }) else { return nil }
+            return link.prefix(length: length).map { (link.name, $0) }
         }
     }
 }

@@ -53,8 +53,9 @@ extension Ruleset.NamedSet {
 
 extension ElementType {
     fileprivate var text: String {
-        ([key] + (data.isEmpty ? [] : [data]))
-            .map { $0.map(\.text).joined(separator: " . ") }.joined(separator: " : ")
+        let key = key.map(\.text).joined(separator: " . ")
+        guard !data.isEmpty else { return key }
+        return "\(key) : \(isDataInterval ? "interval " : "")" + data.map(\.text).joined(separator: " . ")
     }
 }
 
@@ -79,10 +80,16 @@ extension PackedElements {
             let first = Self.values(type.key, element.key)
             let last = type.isInterval ? Self.values(type.key, element.lastKey) : first
             let key = zip(first, last).map { FieldValue.text(from: $0, through: $1) }.joined(separator: " . ")
-            let data = Self.values(type.data, element.data).map(\.text).joined(separator: " . ")
+            let data = Self.data(type, element.data)
             texts.append(data.isEmpty ? key : "\(key) : \(data)")
         }
         return texts
+    }
+
+    private static func data(_ type: ElementType, _ bytes: UnsafeRawBufferPointer) -> String {
+        let ends = values(type.isDataInterval ? type.data + type.data : type.data, bytes)
+        guard type.isDataInterval else { return ends.map(\.text).joined(separator: " . ") }
+        return FieldValue.text(from: ends[0], through: ends[1])
     }
 
     private static func values(_ fields: [ElementType.Field], _ bytes: UnsafeRawBufferPointer) -> [FieldValue]
@@ -200,6 +207,8 @@ extension Rule.Action {
         case .unmark(let bits): "meta mark set meta mark & \(Self.hexadecimal(~bits))"
         case .masquerade(let options): options.masquerade
         case .sourceNAT(let target, let options): options.sourceNAT(to: target)
+        case .sourceNATByInterface(let map): "snat ip6 prefix to oifname map @\(map)"
+        case .destinationNAT(let target): "dnat \(target.text(ports: ""))"
         }
     }
 

@@ -149,7 +149,7 @@ extension RulesetBuilder {
                 "the gateway's own, untranslatable"))
     }
 
-    private func arrives(by block: BlockNames) -> [Rule.Match] {
+    func arrives(by block: BlockNames) -> [Rule.Match] {
         var matches: [Rule.Match] = []
         if !block.exactInterfaces.isEmpty { matches.append(.interfaceIn(.input, set: block.interfaces)) }
         for case .prefix(let prefix) in block.block.outInterfaces {

@@ -11,13 +11,20 @@ extension Ruleset {
 }
 
 extension RulesetBuilder {
+    /// What becomes of connections to the gateway and to mapped addresses before they are routed.
+    var preroutingPage: Ruleset {
+        var page = Ruleset()
+        let rules = mappingRules + portForwardRules(&page)
+        if !rules.isEmpty { page.chains.append(.init("prerouting", base: .prerouting, rules)) }
+        return page
+    }
+
     /// Where connections to forwarded ports come in, and the servers behind them.
     ///
     /// One look-up finds the interface's chain, and one in there the server, however many forwards there are.
-    var portForwardPage: Ruleset {
-        var page = Ruleset()
+    private func portForwardRules(_ page: inout Ruleset) -> [Rule] {
         let forwards = configuration.portForwards
-        guard !forwards.isEmpty else { return page }
+        guard !forwards.isEmpty else { return [] }
         let arrivals = Uplink.all(of: forwards.map(\.inInterfaces))
         var rules: [Rule] = []
 
@@ -37,9 +44,7 @@ extension RulesetBuilder {
                     [.interface(.input, arrival.pattern)], .jump(arrival.chainName(.portForward)),
                     comment: comment("port forwards", line: forwards[arrival.blocks[0]].line)))
         }
-        rules += reflect(arrivals, page: &page)
-        page.chains.append(.init("prerouting", base: .prerouting, rules))
-        return page
+        return rules + reflect(arrivals, page: &page)
     }
 
     /// What comes from inside to an address of an interface is forwarded as if it had come in there.

@@ -37,11 +37,14 @@ extension RulesetBuilder {
         case .routed:
             return [Rule([source], counter: block.counter, .accept, comment: comment(block))]
         case .snat(let snat):
-            guard let target = snat.target(family) else { return [] }  // the reader refuses it
-            // Each source has an address of its own, so there is nothing to choose.
-            var options = snat.options
-            if case .network = target { options = NATOptions() }
-            return translation(block, family, source, options) { .sourceNAT(target, $0) }
+            switch snat.target(family) {
+            case nil: return []  // the reader refuses it
+            case .uplinkPrefix: return prefixRules(block, source)
+            case .fixed(let target):
+                // Where each source has an address of its own there is nothing to choose.
+                let options = snat.target(family)?.isOneToOne == true ? NATOptions() : snat.options
+                return translation(block, family, source, options) { .sourceNAT(target, $0) }
+            }
         }
     }
 

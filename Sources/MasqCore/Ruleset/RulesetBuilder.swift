@@ -60,7 +60,7 @@ struct RulesetBuilder {
         }
         ruleset.chains += uplinks.map(translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
-        ruleset.append(portForwardPage)
+        ruleset.append(preroutingPage)
         if !permission.isEmpty { addPermit(to: &ruleset) }
         return ruleset
     }
@@ -190,7 +190,7 @@ struct BlockNames {
             sets.append(.init(exclude(family), .addresses(.init(family: family, networks: block.exclude))))
         }
         if !exactInterfaces.isEmpty { sets.append(.init(interfaces, .interfaces(exactInterfaces))) }
-        return sets
+        return sets + mappingSets
     }
 
     /// Without IPv6's unspecified address: the gateway itself sends with it before it has one (RFC 4862, 5.4.2), and
@@ -204,7 +204,7 @@ struct BlockNames {
         return AddressRanges(family: family, merging: rest)
     }
 
-    private func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }
+    func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }
 }
 
 /// One pattern of interfaces that something leaves by, and the blocks that apply to all that it means.

@@ -204,7 +204,11 @@ struct Batch: ~Copyable {
         }
         if shape.keyType == Snapshot.SetShape.interfaceNameType {
             // NFTNL_UDATA_SET_KEYBYTEORDER, 4 bytes, host order (1): nft prints "" for the names without it.
-            writer.attribute(Int(NFTA_SET_USERDATA.rawValue), [0, 4, 1, 0, 0, 0])
+            // NFTNL_UDATA_SET_DATA_INTERVAL, the same: nft prints one address for the network without it.
+            let isDataInterval = shape.elementType?.isDataInterval == true
+            writer.attribute(
+                Int(NFTA_SET_USERDATA.rawValue),
+                [0, 4, 1, 0, 0, 0] + (isDataInterval ? [6, 4, 1, 0, 0, 0] : []))
         }
     }
 }

@@ -54,18 +54,22 @@ extension Snapshot.SetShape {
         self.init(
             flags: flags, keyType: type.key.typeNumber, keyLength: UInt32(type.key.byteCount),
             dataType: type.data.isEmpty ? 0 : type.data.typeNumber)
-        dataLength = UInt32(type.data.byteCount)
+        dataLength = UInt32(type.dataLength)
         if type.isInterval { fieldLengths = type.key.map { UInt32($0.byteCount) } }
         countsPackets = type.countsPackets
     }
 
     /// What its elements are, where masqd makes sets like this one.
     var elementType: ElementType? {
-        guard let key = [ElementType.Field](typeNumber: keyType), key.count > 1 else { return nil }
+        guard let key = [ElementType.Field](typeNumber: keyType) else { return nil }
         let isMap = flags & UInt32(NFT_SET_MAP.rawValue) != 0
         guard let data = isMap ? [ElementType.Field](typeNumber: dataType) : [] else { return nil }
         let isInterval = flags & UInt32(NFT_SET_INTERVAL.rawValue) != 0
-        let type = ElementType(key: key, data: data, isInterval: isInterval, countsPackets: countsPackets)
+        let type = ElementType(
+            key: key, data: data, isInterval: isInterval,
+            isDataInterval: data.count == 1 && Int(dataLength) == 2 * data.byteCount,
+            countsPackets: countsPackets)
+        guard key.count > 1 || type.isDataInterval else { return nil }
         return self == Self(of: type) ? type : nil
     }
 }
@@ -222,16 +226,10 @@ extension Rule.Action {
             key.lower(into: rule, family, isFamilyKnown: known == family)
             rule.lookUp(map, into: NFT_REG_1)
             // The map holds an address and a port behind it, each from the start of a register.
-            let port = family == .ipv4 ? NFT_REG32_01 : NFT_REG_2
-            rule.add("nat") {
-                $0.set(NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT.rawValue)
-                $0.set(NFTNL_EXPR_NAT_FAMILY, UInt32(family.rawValue))
-                $0.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1.rawValue)
-                $0.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, NFT_REG_1.rawValue)
-                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port.rawValue)
-                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port.rawValue)
-                $0.set(NFTNL_EXPR_NAT_FLAGS, UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED))
-            }
+            let port = (family == .ipv4 ? NFT_REG32_01 : NFT_REG_2).rawValue
+            rule.translate(
+                NFT_NAT_DNAT, family, (NFT_REG_1.rawValue, NFT_REG_1.rawValue), ports: (port, port),
+                flags: UInt32(NF_NAT_RANGE_MAP_IPS))
         case .mark(let bits):
             // meta mark set meta mark | 0x1000 accept
             rule.changeMark(keeping: ~bits, flipping: bits)
@@ -241,6 +239,18 @@ extension Rule.Action {
             rule.changeMark(keeping: ~bits, flipping: 0)
         case .masquerade(let options): options.lowerMasquerade(into: rule)
         case .sourceNAT(let target, let options): options.lowerSourceNAT(to: target, into: rule)
+        case .sourceNATByInterface(let map):
+            // snat ip6 prefix to oifname map @snat_1_prefixes: the map fills two registers
+            rule.loadInterfaceName(.output)
+            rule.lookUp(map, into: NFT_REG_1)
+            rule.translate(
+                NFT_NAT_SNAT, .ipv6, (NFT_REG_1.rawValue, NFT_REG_2.rawValue),
+                flags: UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_NETMAP))
+        case .destinationNAT(let target):
+            // dnat ip prefix to 192.168.1.0/24
+            var registers = Registers()
+            rule.translate(
+                NFT_NAT_DNAT, target.family, rule.load(target, &registers), flags: target.kernelFlags)
         }
     }
 }
@@ -285,22 +295,10 @@ extension NATOptions {
     /// snat ip to 203.0.113.10-203.0.113.12:1024-65535 random
     fileprivate func lowerSourceNAT(to target: NATTarget, into rule: borrowing RuleObject) {
         var registers = Registers()
-        var flags = kernelFlags | UInt32(NF_NAT_RANGE_MAP_IPS)
-        if case .network = target { flags |= UInt32(NF_NAT_RANGE_NETMAP) }
-        let (first, last) = rule.load(target, &registers)
+        let addresses = rule.load(target, &registers)
         let ports = ports.map { rule.load($0, &registers) }
-        if ports != nil { flags |= UInt32(NF_NAT_RANGE_PROTO_SPECIFIED) }
-        rule.add("nat") {
-            $0.set(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT.rawValue)
-            $0.set(NFTNL_EXPR_NAT_FAMILY, target.family.rawValue)
-            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, first)
-            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, last)
-            if let ports {
-                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, ports.0)
-                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, ports.1)
-            }
-            $0.set(NFTNL_EXPR_NAT_FLAGS, flags)
-        }
+        rule.translate(
+            NFT_NAT_SNAT, target.family, addresses, ports: ports, flags: kernelFlags | target.kernelFlags)
     }
 
     /// `NF_NAT_RANGE_*` of those options that are flags.
@@ -316,6 +314,16 @@ extension NATOptions {
     }
 }
 
+extension NATTarget {
+    /// `NF_NAT_RANGE_*` of linux/netfilter/nf_nat.h.
+    fileprivate var kernelFlags: UInt32 {
+        switch self {
+        case .pool: UInt32(NF_NAT_RANGE_MAP_IPS)
+        case .network: UInt32(NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_NETMAP)
+        }
+    }
+}
+
 /// Registers of 16 bytes, taken one after the other as nft does.
 private struct Registers {
     private var number = NFT_REG_VERDICT.rawValue
@@ -327,6 +335,25 @@ private struct Registers {
 }
 
 extension RuleObject {
+    /// The `nat` expression, with the registers of both ends of addresses and ports.
+    fileprivate borrowing func translate(
+        _ type: nft_nat_types, _ family: AddressFamily, _ addresses: (UInt32, UInt32),
+        ports: (UInt32, UInt32)? = nil, flags: UInt32
+    ) {
+        add("nat") {
+            $0.set(NFTNL_EXPR_NAT_TYPE, type.rawValue)
+            $0.set(NFTNL_EXPR_NAT_FAMILY, family.rawValue)
+            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, addresses.0)
+            $0.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, addresses.1)
+            if let ports {
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, ports.0)
+                $0.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, ports.1)
+            }
+            let specified = ports == nil ? 0 : UInt32(NF_NAT_RANGE_PROTO_SPECIFIED)
+            $0.set(NFTNL_EXPR_NAT_FLAGS, flags | specified)
+        }
+    }
+
     private borrowing func load(_ value: [UInt8], _ registers: inout Registers) -> UInt32 {
         let register = registers.next()
         load(value, into: nft_registers(register))

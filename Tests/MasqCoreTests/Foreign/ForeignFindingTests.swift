@@ -143,6 +143,36 @@ struct ForeignFindingTests {
         }
     }
 
+    @Test(
+        "Whoever translates a routed network is found, also behind masqd, and its answers are not translated")
+    func routed() throws {
+        let block = OutboundBlock(
+            line: 1, outInterfaces: [.name("ppp0")], source: [try IPNetwork("2001:db8:1::/48")],
+            translation: .routed(Routing()))
+        let inside = Link(
+            index: 3, name: "lan0", isUp: true, addresses: [try #require(IPAddress("2001:db8:1::1"))])
+        let audit = ForeignAudit(Configuration(origin: .commandLine, outbound: [block]), Links([inside]))
+        let nat = ForeignRuleset.Hook(
+            .ip6, table: "mynat", chain: "post", at: .sourceNAT, priority: 110,
+            chains: ["post": [.init([], .translate("masquerade"))]])
+        #expect(
+            audit.report(on: ForeignRuleset([nat])).findings.map(\.claim) == [
+                """
+                ip6 mynat post (rules made by hand) translates what 2001:db8:1::/48 sends out of ppp0, which is routed: \
+                rule 1 is masquerade
+                """
+            ])
+        // IPS_SRC_NAT: masqueraded answers have it, these have not.
+        let filter = ForeignRuleset.Hook(
+            .ip6, table: "filter", chain: "FORWARD", at: .forward, dropsByPolicy: true,
+            chains: [
+                "FORWARD": [
+                    .init([.link(.destination, .name("ppp0"))], .accept), .init([.status(16)], .accept),
+                ]
+            ])
+        #expect(audit.report(on: ForeignRuleset([filter])).findings.map(\.kind) == [.dropsAnswers])
+    }
+
     @Test("The inside's links are judged one by one")
     func insideLinks() throws {
         let block = OutboundBlock(

@@ -97,6 +97,35 @@ struct FlowJudgeTests {
         #expect(isDeleted(flow, judge, leavingBy: Self.ppp1))
     }
 
+    @Test("A flow that follows the uplink's prefix has the one of the uplink that it leaves by")
+    func uplinkPrefix() throws {
+        let block = """
+            [[snat]]
+            out_interface = "ppp*"
+            source = "fd00:1::/64"
+            to = "uplink-prefix"
+            """
+        let one = try judge(block)
+        for (translated, isDeleted) in [
+            ("2001:db8::2", false), ("2001:db8::3", true), ("2001:db8:5::2", true), ("fd00:1::2", true),
+        ] {
+            let flow = try flow("fd00:1::2", as: translated, to: "2001:db8:80::80")
+            #expect(self.isDeleted(flow, one, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+            // ppp1 has no prefix that it could get anew.
+            #expect(!self.isDeleted(flow, one, leavingBy: Self.ppp1), "\(translated)")
+        }
+        var links = Self.links
+        links.byIndex[Self.ppp1]?.addresses += [IPAddress("2001:db8:5::7")].compactMap { $0 }
+        let reading = Configuration.read(block.utf8.span, from: "a.toml")
+        let two = FlowJudge(try #require(reading.configuration), links)
+        for (translated, right) in [("2001:db8::2", Self.ppp0), ("2001:db8:5::2", Self.ppp1)] {
+            let flow = try flow("fd00:1::2", as: translated, to: "2001:db8:80::80")
+            for link in [Self.ppp0, Self.ppp1] {
+                #expect(isDeleted(flow, two, leavingBy: link) == (link != right), "\(translated)")
+            }
+        }
+    }
+
     @Test("The first block with the source and the uplink decides, whatever its kind")
     func firstBlock() throws {
         let untranslated = try flow("2001:db8:1::2", as: "2001:db8:1::2", to: "2001:db8:80::80")

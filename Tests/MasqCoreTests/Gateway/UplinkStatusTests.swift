@@ -42,6 +42,41 @@ import Testing
                 == "ppp0 is up without an address")
     }
 
+    @Test("What is not masqueraded needs no address of the uplink's, unless it follows its prefix")
+    func otherKinds() throws {
+        let text = """
+            [[routed]]
+            out_interface = "ppp0"
+            source = "2001:db8:1::/48"
+            [[snat]]
+            out_interface = "ppp0"
+            source = "192.168.0.0/16"
+            to = "203.0.113.10"
+            """
+        let following = """
+            [[snat]]
+            out_interface = "ppp0"
+            source = "fd00:1::/64"
+            to = "uplink-prefix"
+            """
+        func lines(_ text: String, _ link: Link) throws -> [String] {
+            let configuration = Configuration.read(text.utf8.span, from: "a.toml").configuration
+            return status(try #require(configuration), link).changes(since: UplinkStatus())
+        }
+        #expect(
+            try lines(text, .link("ppp0", 7, up: true, "fe80::1"))
+                == ["ppp0 is up: routing 2001:db8:1::/48, translating 192.168.0.0/16"])
+        #expect(
+            try lines(text, .link("ppp0", 7, up: true, "203.0.113.7"))
+                == ["ppp0 is up with 203.0.113.7: routing 2001:db8:1::/48, translating 192.168.0.0/16"])
+        #expect(
+            try lines(following, .link("ppp0", 7, up: true, "203.0.113.7"))
+                == ["ppp0 is up without an address: nothing can be masqueraded to it yet"])
+        #expect(
+            try lines(following, .link("ppp0", 7, up: true, "2001:db8::7"))
+                == ["ppp0 is up with 2001:db8::7: translating fd00:1::/64"])
+    }
+
     @Test("Uplinks are every configured name, and every link that a glob means, by name")
     func names() {
         var configuration = Configuration.masquerading("wan", "192.168.0.0/16")

@@ -136,7 +136,9 @@ extension RandomLife {
         _ = machine.fireTimer()
         if machine.commits.count > before { isTableTouched = false }
         let memory = machine.table.table.memory
-        let isThere = machine.table.table == Snapshot(textOf: .desired(configuration, memory: memory))
+        var desired = Ruleset.desired(configuration, memory: memory)
+        desired.follow(machine.links)
+        let isThere = machine.table.table == Snapshot(textOf: desired)
         let isLeft = configuration.reconcile.mode != .repair && isTableTouched
         expect(isThere || isLeft, "the kernel has something else than the configuration asks for")
         expect(

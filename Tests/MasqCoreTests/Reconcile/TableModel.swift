@@ -23,6 +23,16 @@ extension Snapshot.SetShape {
     static let interfaces = Self(flags: 0, keyType: 41, keyLength: 16, dataType: 0)
     static let jumps = Self(flags: 8, keyType: 41, keyLength: 16, dataType: 0xffff_ff00)
 
+    static let prefixes = Self(
+        of: ElementType(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true))
+
+    private init(of type: ElementType) {
+        self.init(
+            flags: type.data.isEmpty ? 0 : 8, keyType: type.key.typeNumber,
+            keyLength: UInt32(type.key.byteCount), dataType: type.data.typeNumber)
+        dataLength = UInt32(type.dataLength)
+    }
+
     static func model(of elements: Ruleset.Elements) -> Self {
         switch elements {
         case .addresses(let ranges): ranges.family == .ipv4 ? .ipv4 : .ipv6
@@ -33,9 +43,7 @@ extension Snapshot.SetShape {
                 flags: 8, keyType: ElementType.Field.address(family).rawValue,
                 keyLength: UInt32(family.byteCount), dataType: 0xffff_ff00)
         case .entries(let entries):
-            Self(
-                flags: entries.type.data.isEmpty ? 0 : 8, keyType: entries.type.key.typeNumber,
-                keyLength: UInt32(entries.type.key.byteCount), dataType: entries.type.data.typeNumber)
+            Self(of: entries.type)
         }
     }
 }
@@ -253,6 +261,8 @@ extension Ruleset.Elements {
         case .ipv6: .addresses(.init(family: .ipv6))
         case .interfaces: .interfaces([])
         case .jumps: .jumps([:])
+        case .prefixes:
+            .entries(PackedElements(.init(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)))
         default: nil
         }
     }

@@ -71,8 +71,14 @@ extension OutboundBlock.Translation {
             let targets = [
                 ["203.0.113.10", "203.0.113.10-203.0.113.12", "203.0.113.0/24"],
                 ["2001:db8::10", "2001:db8::10-2001:db8::12", "2001:db8::/64"],
-            ].compactMap { try? $0.randomElement(using: &generator).map { try NATTarget($0) } }
-            return .snat(SourceNAT(to: targets, options: .random(using: &generator)))
+            ].compactMap {
+                try? $0.randomElement(using: &generator).map { SourceNAT.Target.fixed(try NATTarget($0)) }
+            }
+            let isFollowing = Bool.random(using: &generator)
+            var snat = SourceNAT(
+                to: isFollowing ? [targets[0], .uplinkPrefix] : targets, options: .random(using: &generator))
+            snat.inbound = Bool.random(using: &generator)
+            return .snat(snat)
         }
     }
 }

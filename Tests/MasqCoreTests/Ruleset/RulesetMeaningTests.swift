@@ -66,8 +66,13 @@ import Testing
             case .snat(var snat):
                 if isOtherFamilysICMP { snat.options.ports = nil }
                 let target = snat.target(packet.source.family)
-                if case .network = target { snat.options = NATOptions() }
-                #expect(outcome?.verdict == target.map { .sourceNAT($0, snat.options) }, "\(message)")
+                if target?.isOneToOne == true { snat.options = NATOptions() }
+                guard case .fixed(let fixed) = target else {
+                    #expect(outcome?.verdict == .drop, "\(message)")
+                    #expect(outcome?.counter == "leak_guard", "\(message)")
+                    return
+                }
+                #expect(outcome?.verdict == .sourceNAT(fixed, snat.options), "\(message)")
             }
             #expect(outcome?.counter == "\(block.kind)_\(number)", "\(message)")
         }

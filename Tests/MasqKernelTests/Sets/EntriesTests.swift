@@ -21,6 +21,14 @@ import Testing
         }
         var marks = PackedElements.List()
         marks.append([.interface("ppp0"), .mark(0x100)])
+        var prefixes = PackedElements.List()
+        for (name, port) in zip(["ppp0", "ppp1", "ppp2"], ports) {
+            let ends = [0, UInt128.max >> 64].map {
+                FieldValue.address(
+                    IPAddress(family: .ipv6, value: 0x2001_0db8 << 96 | UInt128(port) << 64 | $0))
+            }
+            prefixes.append([.interface(name)], data: ends)
+        }
         let key: [ElementType.Field] = [.protocol, .service]
         let data: [ElementType.Field] = [.ipv4Address, .service]
         var ruleset = Ruleset()
@@ -34,6 +42,12 @@ import Testing
                     PackedElements(
                         ElementType(key: [.ipv4Address, .service], data: data, isInterval: true), restricted))
             ),
+            .init(
+                "prefixes",
+                .entries(
+                    PackedElements(
+                        ElementType(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true),
+                        prefixes))),
             .init("marks", .entries(PackedElements(ElementType(key: [.interfaceName, .mark]), marks))),
             .init("addresses", .addressJumps(.ipv4, [try #require(IPAddress("203.0.113.7")): "target"])),
             .init("addresses_ipv6", .addressJumps(.ipv6, [try #require(IPAddress("2001:db8::7")): "target"])),
@@ -62,7 +76,7 @@ import Testing
         var table = try namespace.kernelTable()
         _ = try table.apply(try Self.ruleset([22, 80, 443]))
         let changes = try table.apply(try Self.ruleset([22, 443, 8080]))
-        #expect(changes.count == 4)
+        #expect(changes.count == 6)
         #expect(try namespace.snapshot() == Snapshot(lowering: try Self.ruleset([22, 443, 8080])))
 
         var many = PackedElements.List()
