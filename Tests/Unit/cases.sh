@@ -39,6 +39,66 @@ case_confinement() {
     systemd-analyze security --no-pager masqd.service | sed -n 's/^.*Overall/  Overall/p'
 }
 
+# A line that comes and goes, somebody who deletes the rules, somebody who drops all that is forwarded: the paths that
+# no other case takes, so that the filter of system calls sees them.
+case_work() {
+    ip link add ppp0 type veth peer name far0
+    ip link set far0 up
+    ip address add 203.0.113.7/24 dev ppp0
+    ip link set ppp0 up
+    claim "it sees a line come" eventually 10 status_says 'ppp0'
+    ip route add default dev ppp0
+    ip link delete ppp0
+    claim "and go" eventually 10 journal_says 'ppp0 is gone'
+    nft flush ruleset
+    claim "it restores its rules" eventually 10 table_is_there
+    nft -f /etc/nftables.conf
+    claim "again" eventually 10 table_is_there
+    nft 'add table ip rude; add chain ip rude forward { type filter hook forward priority 0; policy drop; }'
+    claim "it reports a foreign drop" eventually 10 journal_says 'ip rude forward'
+    nft delete table ip rude
+    claim "its limits are set" equal "128 0 8" \
+        "$(property LimitNOFILE) $(property LimitMEMLOCK) $(property TasksMax)"
+    claim "it has one thread" equal 1 "$(sed -n 's/^Threads:\t//p' "/proc/$(pid)/status")"
+    claim "it holds fewer than half of the files that it may" test "$(find "/proc/$(pid)/fd" -type l | wc -l)" -lt 64
+}
+status_says() { contains "$(systemctl status --no-pager -n 0 masqd)" "$1"; }
+journal_says() { contains "$(journal)" "$1"; }
+
+# opened FILE...: what was opened for writing, made, removed or renamed, of traces.
+opened() {
+    grep -hE '^[0-9 ]*(open|openat|creat)\(.*O_(WRONLY|RDWR|CREAT)|^[0-9 ]*(mkdir|unlink|rename|link|symlink|mknod|truncate|chmod)[a-z0-9]*\(' "$@" |
+        sed -E 's/^[0-9]+ +//' | grep -oE '"[^"]*"' | sort -u
+}
+case_files() {
+    local tracer
+    strace -f -qq -e trace=%file -o /run/trace.life -p "$(pid)" &
+    tracer=$!
+    eventually 10 grep -qE 'TracerPid:.[1-9]' "/proc/$(pid)/status"
+    systemctl reload masqd
+    nft flush ruleset
+    eventually 10 table_is_there
+    systemctl stop masqd
+    wait $tracer
+    strace -f -qq -e trace=%file -o /run/trace.start /usr/sbin/masqd &
+    tracer=$!
+    eventually 10 table_is_there
+    eventually 10 equal 1 "$(forwarding)"
+    kill -TERM "$(pidof masqd)"
+    wait $tracer
+    claim "what it opens for writing is the kernel's switches, and nothing else" \
+        equal '"/proc/sys/net/ipv4/ip_forward"' "$(opened /run/trace.start /run/trace.life)"
+    nft -f /etc/nftables.conf
+    systemctl start masqd
+}
+
+case_system_calls() {
+    claim "in all that no system call was refused" fails journal_says 'status=31/SYS|signal=SYS|code=killed, status=31'
+    claim "and one that is not permitted would have been seen" \
+        contains "$(systemd-run -q --wait -p SystemCallFilter="$(systemctl show -P SystemCallFilter masqd)" \
+            -p SystemCallErrorNumber=kill sync 2>&1; journalctl -b -q --no-pager -o cat | tail -n 20)" 'status=31/SYS'
+}
+
 case_reload() {
     local handle main turn
     handle=$(table_handle) main=$(pid)
@@ -185,7 +245,7 @@ case_remove() {
     claim "the package is purged" dpkg_quietly --purge masqd
     claim "the configuration is gone" test ! -e /etc/masqd.toml
     claim "nothing is left of it in /etc, /var/lib/systemd and /run" equal "" \
-        "$(find /etc /var/lib/systemd /run -name '*masqd*' ! -path '/run/systemd/*invocation*' 2>/dev/null)"
+        "$(find /etc /var/lib/systemd /run -name '*masqd*' ! -path '/run/systemd/*' ! -path '*/masqd.service.d*' 2>/dev/null)"
     claim "dpkg knows nothing of it" fails status_of_package
 }
 
@@ -202,5 +262,5 @@ case_first_install() {
     claim "with the new program" equal /usr/sbin/masqd "$(program)"
 }
 
-run_cases boot confinement reload bad_reload restart killed watchdog bad_restart stop bad_start \
-    upgrade remove first_install
+run_cases boot confinement work files reload bad_reload restart killed watchdog bad_restart stop bad_start \
+    upgrade system_calls remove first_install
