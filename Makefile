@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers bench fuzz soak sanitize unit-test deb install uninstall clean
+.PHONY: menu deps build demo test golden format check layers bench fuzz soak sanitize unit-test vm-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -56,6 +56,9 @@ sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
 
 unit-test: deb  ## package and unit under real systemd, Debian 12's and 13's, in containers (root)
 	scripts/unit-test.sh .build/masqd_*.deb
+
+vm-test: deb  ## the package on Debian 12 and 13 in virtual machines, with a real pppd and PPPoE server (root, minutes)
+	scripts/vm-test.sh .build/masqd_*.deb
 
 deb: build  ## the Debian package, as .build/masqd_VERSION_ARCHITECTURE.deb
 	rm -f .build/masqd_*.deb

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# qemu.sh [-t SECONDS] [-i TREE] [-o DIR] ROOT SCRIPT: as nspawn.sh, but in a virtual machine with Debian's own kernel,
+# which has what containers on this one may not: ppp, PPPoE, flowtables. Emulated where there is no KVM, and then
+# multi-user after 15 to 30 s. What SCRIPT says appears while it says it.
+# MASQD_LAB_ACCELERATOR: kvm or tcg; default kvm where the processor offers it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+limit=600 tree='' out=''
+while getopts t:i:o: option; do
+    case $option in
+    t) limit=$OPTARG ;;
+    i) tree=$OPTARG ;;
+    o) out=$OPTARG ;;
+    *) exit 64 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# = 2 ] || { sed -n 3,6p "$0" >&2; exit 64; }
+root=$1 script=$2
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+[ -n "$out" ] || out=$work/out
+mkdir -p "$out"
+out=$(realpath "$out")
+rm -f "$out/status"
+cp "$script" "$out/command"
+kernel=$("$here/build-kernel.sh" "$root")
+
+# What is laid over the tree is a second archive behind the first.
+mkdir "$work/layer"
+for layer in "$here/guest" ${tree:+"$tree"}; do
+    cp -rT --preserve=mode,links --no-dereference "$layer" "$work/layer"
+done
+units=$work/layer/etc/systemd/system
+mkdir -p "$units"
+ln -sf /etc/systemd/system/lab.target "$units/default.target"
+# What nobody in the lab needs and an emulated processor would spend seconds on.
+for unit in getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    e2scrub_reap.service fstrim.timer systemd-timesyncd.service systemd-update-utmp.service systemd-random-seed.service \
+    systemd-update-utmp-runlevel.service systemd-journal-flush.service systemd-journal-catalog-update.service \
+    systemd-pstore.service ldconfig.service systemd-update-done.service systemd-firstboot.service \
+    systemd-hwdb-update.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service systemd-logind.service \
+    systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrphase-initrd.service \
+    sys-kernel-tracing.mount sys-kernel-debug.mount sys-fs-fuse-connections.mount dev-hugepages.mount \
+    modprobe@.service; do
+    ln -sf /dev/null "$units/$unit"
+done
+echo 0123456789abcdef0123456789abcdef >"$work/layer/etc/machine-id"
+echo lab >"$work/layer/etc/hostname"
+(cd "$work/layer" && find . -print0 | cpio --null -o -H newc --quiet --owner 0:0) |
+    cat "$kernel/root.cpio" - >"$work/initrd"
+
+accelerator=${MASQD_LAB_ACCELERATOR:-tcg}
+[ -n "${MASQD_LAB_ACCELERATOR:-}" ] || ! grep -qwE 'vmx|svm' /proc/cpuinfo || [ ! -w /dev/kvm ] || accelerator=kvm
+timeout --foreground -k 5 "$limit" qemu-system-x86_64 -accel "$accelerator" -cpu max -smp 2 -m 1280 -M q35 \
+    -nodefaults -no-user-config -no-reboot -display none -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
+    -append "rdinit=/lib/systemd/systemd console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 \
+random.trust_cpu=on net.ifnames=0 tsc=reliable no_timer_check systemd.show_status=0" \
+    -serial "file:$out/console.log" -serial stdio \
+    -virtfs "local,path=$out,mount_tag=lab,security_model=none" </dev/null || true
+
+[ -e "$out/status" ] || {
+    echo "lab: the guest left no status within $limit s; the end of its console:" >&2
+    tail -n 20 "$out/console.log" >&2
+    exit 99
+}
+exit "$(cat "$out/status")"
