@@ -35,5 +35,39 @@ public struct AccessList: Equatable, Sendable {
     }
 }
 
+/// `[clients]`: how much each client may do.
+public struct ClientLimits: Equatable, Sendable {
+    /// `max_connections`: how many at once; absent: any number.
+    public var maximumConnections: UInt32?
+    /// `new_connections`: how many in a time; absent: any number.
+    public var newConnections: Rate?
+
+    /// No limits.
+    public init() {}
+
+    /// Whether there is none.
+    public var isEmpty: Bool { maximumConnections == nil && newConnections == nil }
+}
+
+/// `[accounting]`: what is counted beside new connections. Every packet pays for it.
+public struct Accounting: Equatable, Sendable {
+    /// The line of the table's header; 0 where there is none.
+    public var line = 0
+    /// `blocks`: packets and bytes of each block, in both directions.
+    public var blocks = false
+    /// `clients`: of each client's address.
+    public var clients = false
+    /// `forwards`: of each server and port that connections are forwarded to.
+    public var forwards = false
+    /// `max_clients`: how many addresses are counted at most, for each family and direction.
+    public var maximumClients: UInt32 = 65536
+
+    /// Nothing is counted.
+    public init() {}
+
+    /// Whether anything is.
+    public var isOn: Bool { blocks || clients || forwards }
+}
+
 /// Hands the content of a file that the configuration names to the caller, or says why it can't be read.
 public typealias FileReader = (_ path: String, _ body: (Span<UInt8>) -> Void) -> String?

@@ -22,6 +22,10 @@ public struct Configuration: Equatable, Sendable {
 
     /// `[clients]`: who behind the gateway may connect to the world.
     public var clients = AccessList()
+    /// `[clients]`: how much each of them may do.
+    public var clientLimits = ClientLimits()
+    /// `[accounting]`.
+    public var accounting = Accounting()
     /// `[destinations]`: where to.
     public var destinations = AccessList()
 

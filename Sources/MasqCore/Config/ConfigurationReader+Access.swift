@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 extension ConfigurationReader {
-    /// Reads `[clients]` or `[destinations]`.
-    mutating func accessList(_ table: TomlValue, in section: Section) -> AccessList {
+    /// Reads `[clients]`, whose limits are the clients' only, or `[destinations]`.
+    mutating func accessList(
+        _ table: TomlValue, in section: Section, _ limits: inout ClientLimits
+    ) -> AccessList {
         var list = AccessList()
         list.line = table.position.line
         var blocked: [IPNetwork] = []
@@ -13,12 +15,65 @@ extension ConfigurationReader {
             case "blocked_file": blocked += networksInFiles(entry)
             case "allowed": allowed = (allowed ?? []) + listedNetworks(entry)
             case "allowed_file": allowed = (allowed ?? []) + networksInFiles(entry)
+            case "max_connections" where section == .clients:
+                limits.maximumConnections = number(entry, in: 1...UInt32.max)
+            case "new_connections" where section == .clients: limits.newConnections = rate(entry)
             default: reportUnknown(entry, in: section)
             }
         }
         list.blocked = AccessList.Addresses(blocked)
         list.allowed = allowed.map { AccessList.Addresses($0) }
         return list
+    }
+
+    /// Reads `[accounting]`.
+    mutating func accounting(_ table: TomlValue) -> Accounting {
+        var accounting = Accounting()
+        accounting.line = table.position.line
+        for entry in table.entries {
+            switch entry.key {
+            case "blocks": accounting.blocks = boolean(entry) ?? false
+            case "clients": accounting.clients = boolean(entry) ?? false
+            case "forwards": accounting.forwards = boolean(entry) ?? false
+            case "max_clients":
+                accounting.maximumClients = number(entry, in: 1...1_000_000) ?? accounting.maximumClients
+            default: reportUnknown(entry, in: .accounting)
+            }
+        }
+        return accounting
+    }
+
+    private mutating func number(_ entry: TomlEntry, in range: ClosedRange<UInt32>) -> UInt32? {
+        guard let integer = entry.value.integer else {
+            reportWrongType(entry.value, of: entry.key, expected: "a number")
+            return nil
+        }
+        if let number = UInt32(exactly: integer), range.contains(number) { return number }
+        diagnostics.add(
+            .error, at: place(entry.value.position),
+            "\(entry.key.quoted): expected \(range.lowerBound) to \(range.upperBound), not \(integer)")
+        return nil
+    }
+
+    /// A rate, `50/second`, or with a burst, `50/second burst 100`; without one it is the rate's own number.
+    private mutating func rate(_ entry: TomlEntry) -> Rate? {
+        guard let text = entry.value.string else {
+            reportWrongType(entry.value, of: entry.key, expected: "a rate, \"50/second\"")
+            return nil
+        }
+        let words = text.split(separator: " ", omittingEmptySubsequences: true)
+        let parts = words.first?.split(separator: "/", omittingEmptySubsequences: false) ?? []
+        if words.count == 1 || words.count == 3 && words[1] == "burst", parts.count == 2,
+            let count = UInt32(parts[0]), count > 0, let unit = Rate.Unit(rawValue: String(parts[1])),
+            let burst = words.count == 3 ? UInt32(words[2]) : count, burst > 0
+        {
+            return Rate(count, unit, burst: burst)
+        }
+        diagnostics.add(
+            .error, at: place(entry.value.position),
+            "\(entry.key.quoted): \(text.quoted): expected a rate, \"50/second\" or \"50/second burst 100\", "
+                + "in \(Suggestion.list(Rate.Unit.allCases.map(\.rawValue)))")
+        return nil
     }
 
     private mutating func listedNetworks(_ entry: TomlEntry) -> [IPNetwork] {

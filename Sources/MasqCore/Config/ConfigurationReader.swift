@@ -69,15 +69,20 @@ struct ConfigurationReader {
         var blocks: [OutboundDraft] = []
         var forwards: [PortForwardDraft] = []
         var hasOutbound = false
+        var none = ClientLimits()
         for entry in root.entries {
             switch entry.key {
             case "gateway":
                 for table in singleTable(entry) { readGateway(table, into: &configuration.gateway) }
             case "clients":
-                for table in singleTable(entry) { configuration.clients = accessList(table, in: .clients) }
+                for table in singleTable(entry) {
+                    configuration.clients = accessList(table, in: .clients, &configuration.clientLimits)
+                }
+            case "accounting":
+                for table in singleTable(entry) { configuration.accounting = accounting(table) }
             case "destinations":
                 for table in singleTable(entry) {
-                    configuration.destinations = accessList(table, in: .destinations)
+                    configuration.destinations = accessList(table, in: .destinations, &none)
                 }
             case "forward":
                 for table in singleTable(entry) { readForward(table, into: &configuration.forward) }
@@ -240,14 +245,17 @@ struct ConfigurationReader {
     enum Section: String, CaseIterable {
         case gateway, masquerade, routed, snat
         case portForward = "port_forward"
-        case clients, destinations, forward, mss, conntrack, reconcile
+        case clients, destinations, accounting, forward, mss, conntrack, reconcile
 
         var keys: [String] {
             switch self {
             case .gateway: ["ip_forward"]
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .portForward: ["in_interface", "protocol", "port", "to", "source", "reflection"]
-            case .clients, .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
+            case .clients:
+                ["blocked", "blocked_file", "allowed", "allowed_file", "max_connections", "new_connections"]
+            case .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
+            case .accounting: ["blocks", "clients", "forwards", "max_clients"]
             case .forward: ["policy", "unsolicited", "foreign_drop", "mark"]
             case .mss: ["clamp"]
             case .conntrack: ["repair"]

@@ -176,7 +176,9 @@ extension Ruleset.Elements {
         case (.addressJumps(let family, let own), .addressJumps(_, let others)):
             .addressJumps(family, own.filter { others[$0.key] != $0.value })
         case (.entries(let own), .entries(let others)): .entries(own.subtracting(others))
-        case (.addresses, _), (.interfaces, _), (.jumps, _), (.addressJumps, _), (.entries, _): self
+        case (.addresses, _), (.interfaces, _), (.jumps, _), (.addressJumps, _), (.entries, _),
+            (.recorded, _):
+            self
         }
     }
 
@@ -184,7 +186,7 @@ extension Ruleset.Elements {
     var leadToChains: Bool {
         switch self {
         case .jumps, .addressJumps: true
-        case .addresses, .interfaces, .entries: false
+        case .addresses, .interfaces, .entries, .recorded: false
         }
     }
 }

@@ -70,8 +70,10 @@ public struct Snapshot: Equatable, Sendable {
         public var dataLength: UInt32 = 0
         /// Whether each element has a counter of its own, and nothing else (`NFTA_SET_EXPR`).
         public var countsPackets = false
-        /// `NFTA_SET_DESC_SIZE`, the most elements that it takes; 0 without a limit, as masqd makes them.
+        /// `NFTA_SET_DESC_SIZE`, the most elements that it takes; 0 without a limit.
         public var size: UInt32 = 0
+        /// `NFTA_SET_TIMEOUT`, after how many milliseconds an element goes; 0: never.
+        public var timeout: UInt64 = 0
 
         /// Makes a shape without a limit.
         public init(flags: UInt32, keyType: UInt32, keyLength: UInt32, dataType: UInt32) {

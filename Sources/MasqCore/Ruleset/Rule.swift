@@ -32,6 +32,8 @@ public struct Rule: Equatable, Sendable {
         case address(AddressFamily, AddressSide, set: String)
         /// The address is of the family, and not in a set: `ip saddr != @set`.
         case addressNot(AddressFamily, AddressSide, set: String)
+        /// The source is beyond a limit, which is counted in a recording: `update @set { ip saddr limit rate over … }`.
+        case exceeds(ClientLimit, AddressFamily, set: String)
         /// The names of both interfaces are in a set: `iifname . oifname @set`.
         case interfacePairIn(set: String)
         /// The family: `meta nfproto ipv4`.
@@ -83,6 +85,8 @@ public struct Rule: Equatable, Sendable {
         case raise(String)
         /// Lowers the largest segment size that a SYN announces, and goes on: `tcp option maxseg size set rt mtu`.
         case clampSegmentSize(SegmentSize)
+        /// Records the packet, and goes on: `update @set { ip saddr }`.
+        case record(AddressFamily, RecordKey, set: String)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Goes on in the chain that a map holds for the destination address: `ip daddr vmap @map`.
@@ -110,6 +114,22 @@ public struct Rule: Equatable, Sendable {
         case pathMTU
         /// This many bytes.
         case fixed(UInt16)
+    }
+
+    /// A limit for each source.
+    public enum ClientLimit: Equatable, Sendable {
+        /// `ct count over 100`: connections at once.
+        case connections(UInt32)
+        /// `limit rate over 50/second burst 100 packets`: connections in a time.
+        case newConnections(Rate)
+    }
+
+    /// What a packet is recorded under.
+    public enum RecordKey: Equatable, Sendable {
+        /// `ip saddr` or `ip daddr`
+        case address(AddressSide)
+        /// `ip saddr . meta l4proto . th sport`, or the same of the destination.
+        case endpoint(AddressSide)
     }
 
     /// What a forwarded connection is looked up by.

@@ -33,6 +33,13 @@ extension Ruleset.NamedSet {
         case .addressJumps(let family, let jumps):
             let entries = jumps.sorted { $0.key.value < $1.key.value }.map { "\($0.key) : jump \($0.value)" }
             return lines("map", type: "\(ElementType.Field.address(family).text) : verdict", entries)
+        case .recorded(let recording):
+            var flags = [
+                "\tsize \(recording.size)", "\tflags dynamic\(recording.timeout > 0 ? ",timeout" : "")",
+            ]
+            if recording.type.countsPackets { flags.append("\tcounter") }
+            if recording.timeout > 0 { flags.append("\ttimeout \(recording.timeout)s") }
+            return lines("set", type: recording.type.text, flags: flags, [])
         case .entries(let entries):
             let type = entries.type
             var flags = type.isInterval ? ["\tflags interval"] : []
@@ -142,6 +149,7 @@ extension BaseChain {
             case (2, -140): "hook forward priority mangle + 10"
             case (2, 1000): "hook forward priority 1000"
             case (3, 0): "hook output priority filter"
+            case (2, 5): "hook forward priority filter + 5"
             case (0, -95): "hook prerouting priority dstnat + 5"
             case (4, 105): "hook postrouting priority srcnat + 5"
             default: fatalError("no base chain of masqd is at hook \(hook), priority \(priority)")
@@ -169,6 +177,10 @@ extension Rule.Match {
             "\(family.text) \(side == .source ? "saddr" : "daddr") @\(set)"
         case .addressNot(let family, let side, let set):
             "\(family.text) \(side == .source ? "saddr" : "daddr") != @\(set)"
+        case .exceeds(.connections(let count), let family, let set):
+            "add @\(set) { \(family.text) saddr ct count over \(count) }"
+        case .exceeds(.newConnections(let rate), let family, let set):
+            "update @\(set) { \(family.text) saddr limit rate over \(rate.text) }"
         case .interfacePairIn(let set): "iifname . oifname @\(set)"
         case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"
@@ -199,6 +211,7 @@ extension Rule.Action {
         case .raise(let alarm): "quota name \(alarm)"
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
+        case .record(let family, let key, let set): "update @\(set) { \(key.text(family)) }"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
         case .dispatchDestination(let family, let map): "\(family.text) daddr vmap @\(map)"
         case .translateDestination(let family, let key, let map):
@@ -258,6 +271,20 @@ extension NATTarget {
 extension AddressFamily {
     /// nft's name for the header.
     fileprivate var text: String { self == .ipv4 ? "ip" : "ip6" }
+}
+
+extension Rate {
+    fileprivate var text: String { "\(count)/\(unit.rawValue) burst \(burst) packets" }
+}
+
+extension Rule.RecordKey {
+    fileprivate func text(_ family: AddressFamily) -> String {
+        switch self {
+        case .address(let side): "\(family.text) \(side == .source ? "saddr" : "daddr")"
+        case .endpoint(.source): "\(family.text) saddr . meta l4proto . th sport"
+        case .endpoint(.destination): "\(family.text) daddr . meta l4proto . th dport"
+        }
+    }
 }
 
 extension Rule.ForwardKey {

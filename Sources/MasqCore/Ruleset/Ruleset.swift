@@ -54,6 +54,8 @@ public struct Ruleset: Equatable, Sendable {
         case addressJumps(AddressFamily, [IPAddress: String])
         /// Keys of several fields, and what a map holds for them.
         case entries(PackedElements)
+        /// What packets add themselves.
+        case recorded(Recording)
 
         /// Whether there is none.
         public var isEmpty: Bool {
@@ -63,6 +65,7 @@ public struct Ruleset: Equatable, Sendable {
             case .jumps(let jumps): jumps.isEmpty
             case .addressJumps(_, let jumps): jumps.isEmpty
             case .entries(let entries): entries.isEmpty
+            case .recorded: true
             }
         }
     }
@@ -122,6 +125,9 @@ public struct BaseChain: Hashable, Sendable {
 
     /// `type filter hook output priority filter; policy accept`.
     public static let output = BaseChain(type: "filter", hook: 3, priority: 0, policy: 1)
+
+    /// `type filter hook forward priority filter + 5; policy accept`: behind the own forward chain, for what that lets pass.
+    public static let accounting = BaseChain(type: "filter", hook: 2, priority: 5, policy: 1)
 
     /// `type nat hook prerouting priority dstnat + 5; policy accept`.
     ///

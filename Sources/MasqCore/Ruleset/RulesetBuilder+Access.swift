@@ -2,7 +2,10 @@
 
 extension RulesetBuilder {
     /// Whether every client may connect to everything.
-    var admitsAll: Bool { configuration.clients.isOpen && configuration.destinations.isOpen }
+    var admitsAll: Bool {
+        configuration.clients.isOpen && configuration.destinations.isOpen
+            && configuration.clientLimits.isEmpty
+    }
 
     /// Who may begin connections, and where to: what is refused goes no further.
     ///
@@ -33,8 +36,36 @@ extension RulesetBuilder {
                         comment: comment("not among the allowed \(name)", line: list.line)))
             }
         }
+        // Last, so that what is refused anyway counts for no limit.
+        let limits = configuration.clientLimits
+        for family in AddressFamily.allCases {
+            if let rate = limits.newConnections {
+                rules.append(limit(.newConnections(rate), "client_rate", family, to: &page))
+            }
+            if let count = limits.maximumConnections {
+                rules.append(limit(.connections(count), "client_connections", family, to: &page))
+            }
+        }
         page.chains = [.init(Self.admission, rules)]
         return page
+    }
+
+    /// Appends the recording of a limit, and returns the rule that refuses what is beyond.
+    private func limit(
+        _ limit: Rule.ClientLimit, _ name: String, _ family: AddressFamily, to page: inout Ruleset
+    ) -> Rule {
+        let set = name + Self.suffix(family)
+        var timeout: UInt32 = 0
+        // A rate is forgotten when it can't matter any more; a count knows its own connections.
+        if case .newConnections(let rate) = limit {
+            timeout = UInt32(
+                clamping: max(60, rate.unit.seconds * UInt64(rate.burst) / UInt64(rate.count) + 1))
+        }
+        let type = ElementType(key: [.address(family)])
+        page.sets.append(.init(set, .recorded(Recording(type, size: 65536, timeout: timeout))))
+        return Rule(
+            [.exceeds(limit, family, set: set)], counter: "refused", .drop,
+            comment: comment("a client's limit", line: configuration.clients.line))
     }
 
     private static func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }

@@ -64,8 +64,8 @@ extension RulesetBuilder {
         return .init(
             "guard",
             [
-                Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
                 Rule([.unconfirmed], .accept, comment: comment("first packet: it will be translated")),
+                Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
                 Rule([.replyDirection], .accept, comment: comment("answer to what was let in")),
             ] + (configuration.conntrack.repair ? [alarm] : []) + [
                 Rule([], counter: "leak_guard", .drop, comment: comment("untranslated: never let out"))

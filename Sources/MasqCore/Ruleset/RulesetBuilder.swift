@@ -61,6 +61,7 @@ struct RulesetBuilder {
         ruleset.chains += uplinks.map(translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
         ruleset.append(preroutingPage)
+        ruleset.append(accountingPage)
         if !permission.isEmpty { addPermit(to: &ruleset) }
         return ruleset
     }

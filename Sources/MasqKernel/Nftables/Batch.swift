@@ -174,6 +174,22 @@ struct Batch: ~Copyable {
         writer.attribute(Int(NFTA_CHAIN_TYPE.rawValue), base.type)
     }
 
+    /// The set's size and fields, as far as it has them.
+    private mutating func append(descriptionOf shape: Snapshot.SetShape) {
+        guard shape.size > 0 || !shape.fieldLengths.isEmpty else { return }
+        writer.nest(Int(NFTA_SET_DESC.rawValue)) {
+            if shape.size > 0 { $0.attribute(Int(NFTA_SET_DESC_SIZE.rawValue), bigEndian: shape.size) }
+            guard !shape.fieldLengths.isEmpty else { return }
+            $0.nest(Int(NFTA_SET_DESC_CONCAT.rawValue)) {
+                for length in shape.fieldLengths {
+                    $0.nest(Int(NFTA_LIST_ELEM.rawValue)) {
+                        $0.attribute(Int(NFTA_SET_FIELD_LEN.rawValue), bigEndian: length)
+                    }
+                }
+            }
+        }
+    }
+
     private mutating func append(_ name: String, _ shape: Snapshot.SetShape) {
         writer.attribute(Int(NFTA_SET_NAME.rawValue), name)
         writer.attribute(Int(NFTA_SET_FLAGS.rawValue), bigEndian: shape.flags)
@@ -185,17 +201,8 @@ struct Batch: ~Copyable {
             writer.attribute(Int(NFTA_SET_DATA_TYPE.rawValue), bigEndian: shape.dataType)
             writer.attribute(Int(NFTA_SET_DATA_LEN.rawValue), bigEndian: shape.dataLength)
         }
-        if !shape.fieldLengths.isEmpty {
-            writer.nest(Int(NFTA_SET_DESC.rawValue)) {
-                $0.nest(Int(NFTA_SET_DESC_CONCAT.rawValue)) {
-                    for length in shape.fieldLengths {
-                        $0.nest(Int(NFTA_LIST_ELEM.rawValue)) {
-                            $0.attribute(Int(NFTA_SET_FIELD_LEN.rawValue), bigEndian: length)
-                        }
-                    }
-                }
-            }
-        }
+        append(descriptionOf: shape)
+        if shape.timeout > 0 { attribute(NFTA_SET_TIMEOUT, shape.timeout) }
         if shape.countsPackets {
             writer.nest(Int(NFTA_SET_EXPR.rawValue)) {
                 $0.attribute(Int(NFTA_EXPR_NAME.rawValue), "counter")
@@ -265,6 +272,7 @@ extension Batch {
                     if type == NFT_MSG_NEWSETELEM { $0.jump(to: chain) }
                 }
             }
+        case .recorded: break
         case .entries(let entries):
             entries.forEach { entry in
                 element {

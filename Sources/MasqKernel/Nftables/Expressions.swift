@@ -21,42 +21,79 @@ struct RuleObject: ~Copyable {
         guard let header = message.bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self),
             nftnl_rule_nlmsg_parse(header, rule) == 0
         else { return nil }
-        dropAnsweredFlags()
+        dropAnsweredAttributes()
     }
 
-    /// Takes away the one attribute that the kernel answers and does not take: the flags, 0, of an `exthdr` that writes
-    /// (`nft_exthdr_tcp_set_init` and `nft_exthdr_dump_common` in net/netfilter/nft_exthdr.c).
+    /// Takes away the attributes that the kernel answers and does not take: the flags, 0, of an `exthdr` that writes
+    /// (`nft_exthdr_tcp_set_init` in net/netfilter/nft_exthdr.c), and the timeout, 0, of a `dynset` for a set that has none
+    /// (`nft_dynset_init` in net/netfilter/nft_dynset.c), as one with a `connlimit` is.
     ///
     /// libnftnl can't unset an expression's attribute, nor put one in the middle of a rule: so all are added again.
-    private borrowing func dropAnsweredFlags() {
+    private borrowing func dropAnsweredAttributes() {
         var expressions: [OpaquePointer] = []
         guard let iterator = nftnl_expr_iter_create(rule) else { fatalError("libnftnl is out of memory") }
         while let expression = nftnl_expr_iter_next(iterator) { expressions.append(expression) }
         nftnl_expr_iter_destroy(iterator)
-        guard expressions.contains(where: Self.writesOption) else { return }
+        guard expressions.contains(where: { Self.writesOption($0) || Self.connectionLimit($0) != nil }) else {
+            return
+        }
         for expression in expressions {
             nftnl_rule_del_expr(expression)
-            guard Self.writesOption(expression) else {
+            if Self.writesOption(expression) {
+                add("exthdr") { Self.copyOption(expression, into: &$0) }
+            } else if let limit = Self.connectionLimit(expression) {
+                add("dynset") { Self.copyRecord(expression, limit, into: &$0) }
+            } else {
                 nftnl_rule_add_expr(rule, expression)
                 continue
-            }
-            add("exthdr") { copy in
-                for attribute in [
-                    NFTNL_EXPR_EXTHDR_SREG, NFTNL_EXPR_EXTHDR_OFFSET, NFTNL_EXPR_EXTHDR_LEN,
-                    NFTNL_EXPR_EXTHDR_OP,
-                ] {
-                    copy.set(attribute, nftnl_expr_get_u32(expression, UInt16(attribute)))
-                }
-                copy.set8(
-                    NFTNL_EXPR_EXTHDR_TYPE, nftnl_expr_get_u8(expression, UInt16(NFTNL_EXPR_EXTHDR_TYPE)))
             }
             nftnl_expr_free(expression)
         }
     }
 
+    private static func copyOption(_ expression: OpaquePointer, into copy: inout Expression) {
+        for attribute in [
+            NFTNL_EXPR_EXTHDR_SREG, NFTNL_EXPR_EXTHDR_OFFSET, NFTNL_EXPR_EXTHDR_LEN, NFTNL_EXPR_EXTHDR_OP,
+        ] {
+            copy.set(attribute, nftnl_expr_get_u32(expression, UInt16(attribute)))
+        }
+        copy.set8(NFTNL_EXPR_EXTHDR_TYPE, nftnl_expr_get_u8(expression, UInt16(NFTNL_EXPR_EXTHDR_TYPE)))
+    }
+
+    private static func copyRecord(
+        _ expression: OpaquePointer, _ limit: OpaquePointer, into copy: inout Expression
+    ) {
+        for attribute in [NFTNL_EXPR_DYNSET_SREG_KEY, NFTNL_EXPR_DYNSET_OP, NFTNL_EXPR_DYNSET_FLAGS] {
+            copy.set(attribute, nftnl_expr_get_u32(expression, UInt16(attribute)))
+        }
+        let set = nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_DYNSET_SET_NAME))
+        copy.set(NFTNL_EXPR_DYNSET_SET_NAME, set.map { String(cString: $0) } ?? "")
+        copy.setNested(NFTNL_EXPR_DYNSET_EXPR, "connlimit") {
+            for attribute in [NFTNL_EXPR_CONNLIMIT_COUNT, NFTNL_EXPR_CONNLIMIT_FLAGS] {
+                $0.set(attribute, nftnl_expr_get_u32(limit, UInt16(attribute)))
+            }
+        }
+    }
+
     private static func writesOption(_ expression: OpaquePointer) -> Bool {
-        nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_NAME)).map { String(cString: $0) } == "exthdr"
-            && nftnl_expr_is_set(expression, UInt16(NFTNL_EXPR_EXTHDR_SREG))
+        name(of: expression) == "exthdr" && nftnl_expr_is_set(expression, UInt16(NFTNL_EXPR_EXTHDR_SREG))
+    }
+
+    /// The `connlimit` of a `dynset`.
+    private static func connectionLimit(_ expression: OpaquePointer) -> OpaquePointer? {
+        guard name(of: expression) == "dynset",
+            nftnl_expr_is_set(expression, UInt16(NFTNL_EXPR_DYNSET_EXPR))
+        else { return nil }
+        var length: UInt32 = 0
+        guard let nested = nftnl_expr_get(expression, UInt16(NFTNL_EXPR_DYNSET_EXPR), &length) else {
+            return nil
+        }
+        let limit = OpaquePointer(nested)
+        return name(of: limit) == "connlimit" ? limit : nil
+    }
+
+    private static func name(of expression: OpaquePointer) -> String? {
+        nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_NAME)).map { String(cString: $0) }
     }
 
     /// The name of the chain that a rule of the kernel's is in.
@@ -123,6 +160,14 @@ struct Expression {
     /// Sets a name.
     mutating func set(_ attribute: Int, _ name: String) {
         nftnl_expr_set_str(pointer, UInt16(attribute), name)
+    }
+
+    /// Sets an expression within the expression, which owns it once `set` returned.
+    mutating func setNested(_ attribute: Int, _ name: String, _ set: (inout Expression) -> Void) {
+        guard let nested = nftnl_expr_alloc(name) else { fatalError("libnftnl has no expression \(name)") }
+        var expression = Expression(pointer: nested)
+        set(&expression)
+        nftnl_expr_set(pointer, UInt16(attribute), UnsafeRawPointer(nested), 0)
     }
 
     /// Sets the bytes of a value to compare with or to load.

@@ -45,7 +45,23 @@ extension Snapshot.SetShape {
                 keyLength: UInt32(family.byteCount), dataType: UInt32(NFT_DATA_VERDICT.rawValue))
         case .entries(let entries):
             self.init(of: entries.type)
+        case .recorded(let recording):
+            self.init(of: recording.type)
+            flags |= UInt32(NFT_SET_EVAL.rawValue)
+            if recording.timeout > 0 { flags |= UInt32(NFT_SET_TIMEOUT.rawValue) }
+            size = recording.size
+            timeout = UInt64(recording.timeout) * 1000
         }
+    }
+
+    /// What packets record in it, where masqd makes sets like this one.
+    var recording: Recording? {
+        guard flags & UInt32(NFT_SET_EVAL.rawValue) != 0, timeout / 1000 <= UInt64(UInt32.max),
+            let key = [ElementType.Field](typeNumber: keyType)
+        else { return nil }
+        let recording = Recording(
+            ElementType(key: key, countsPackets: countsPackets), size: size, timeout: UInt32(timeout / 1000))
+        return self == Self(of: .recorded(recording)) ? recording : nil
     }
 
     init(of type: ElementType) {
@@ -119,6 +135,12 @@ extension Rule.Match {
             known = family
             rule.loadAddress(family, side)
             rule.lookUp(set, isInverted: true)
+        case .exceeds(let limit, let family, let set):
+            // update @set { ip saddr limit rate over 50/second burst 100 packets }
+            if known != family { rule.require(family) }
+            known = family
+            rule.loadAddress(family, .source)
+            rule.record(in: set, limit)
         case .interfacePairIn(let set):
             // iifname . oifname @set
             rule.loadInterfaceName(.input)
@@ -217,6 +239,11 @@ extension Rule.Action {
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
             rule.lookUp(map, into: NFT_REG_VERDICT)
+        case .record(let family, let key, let set):
+            // update @clients_sent { ip saddr }
+            if known != family { rule.require(family) }
+            key.lower(into: rule, family)
+            rule.record(in: set)
         case .dispatchDestination(let family, let map):
             // ip daddr vmap @reflection
             if known != family { rule.require(family) }
@@ -255,20 +282,33 @@ extension Rule.Action {
     }
 }
 
+extension Rule.RecordKey {
+    fileprivate func lower(into rule: borrowing RuleObject, _ family: AddressFamily) {
+        switch self {
+        case .address(let side): rule.loadAddress(family, side)
+        case .endpoint(let side):
+            // ip daddr . meta l4proto . th dport: the address takes one register of four bytes, or four
+            rule.loadAddress(family, side)
+            rule.loadMeta(NFT_META_L4PROTO, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
+            rule.loadPort(side, into: family == .ipv4 ? NFT_REG32_02 : NFT_REG32_05)
+        }
+    }
+}
+
 extension Rule.ForwardKey {
     fileprivate func lower(into rule: borrowing RuleObject, _ family: AddressFamily, isFamilyKnown: Bool) {
         switch self {
         case .port:
             // meta l4proto . th dport
             rule.loadMeta(NFT_META_L4PROTO)
-            rule.loadDestinationPort(into: NFT_REG32_01)
+            rule.loadPort(.destination, into: NFT_REG32_01)
         case .sourceAndPort(let transport):
             // ip saddr . tcp dport
             if !isFamilyKnown { rule.require(family) }
             rule.loadMeta(NFT_META_L4PROTO)
             rule.compare([transport.rawValue])
             rule.loadAddress(family, .source)
-            rule.loadDestinationPort(into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
+            rule.loadPort(.destination, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
         }
     }
 }
@@ -386,11 +426,11 @@ extension RuleObject {
     }
 
     /// `th dport`: the same place in all protocols that have ports.
-    borrowing func loadDestinationPort(into register: nft_registers) {
+    borrowing func loadPort(_ side: Rule.AddressSide, into register: nft_registers) {
         add("payload") {
             $0.set(NFTNL_EXPR_PAYLOAD_DREG, register.rawValue)
             $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER.rawValue)
-            $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, 2)
+            $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, side == .source ? 0 : 2)
             $0.set(NFTNL_EXPR_PAYLOAD_LEN, 2)
         }
     }
@@ -488,6 +528,36 @@ extension RuleObject {
             $0.set64(NFTNL_EXPR_CTR_BYTES, 0)
         }
         decide(NF_ACCEPT)
+    }
+
+    /// `update @set { … }`, with what register 1 holds; or with a limit, which `add` leaves alone where it is.
+    borrowing func record(in set: String, _ limit: Rule.ClientLimit? = nil) {
+        add("dynset") { dynset in
+            dynset.set(NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1.rawValue)
+            var operation = NFT_DYNSET_OP_UPDATE
+            if case .connections = limit { operation = NFT_DYNSET_OP_ADD }
+            dynset.set(NFTNL_EXPR_DYNSET_OP, operation.rawValue)
+            dynset.set(NFTNL_EXPR_DYNSET_SET_NAME, set)
+            dynset.set(NFTNL_EXPR_DYNSET_FLAGS, 0)
+            switch limit {
+            case .connections(let count):
+                // A set of these has no timeout, and then the kernel takes none, but answers it.
+                dynset.setNested(NFTNL_EXPR_DYNSET_EXPR, "connlimit") {
+                    $0.set(NFTNL_EXPR_CONNLIMIT_COUNT, count)
+                    $0.set(NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV.rawValue)
+                }
+            case .newConnections(let rate):
+                dynset.set64(NFTNL_EXPR_DYNSET_TIMEOUT, 0)
+                dynset.setNested(NFTNL_EXPR_DYNSET_EXPR, "limit") {
+                    $0.set64(NFTNL_EXPR_LIMIT_RATE, UInt64(rate.count))
+                    $0.set64(NFTNL_EXPR_LIMIT_UNIT, rate.unit.seconds)
+                    $0.set(NFTNL_EXPR_LIMIT_BURST, rate.burst)
+                    $0.set(NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS.rawValue)
+                    $0.set(NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV.rawValue)
+                }
+            case nil: dynset.set64(NFTNL_EXPR_DYNSET_TIMEOUT, 0)
+            }
+        }
     }
 
     borrowing func lookUp(_ set: String, into register: nft_registers? = nil, isInverted: Bool = false) {

@@ -9,6 +9,7 @@ extension NftablesConnection {
     mutating func set(
         _ name: String, _ shape: Snapshot.SetShape
     ) throws(NetlinkError) -> Snapshot.SetState {
+        if let recording = shape.recording { return .init(shape: shape, elements: .recorded(recording)) }
         guard var reader = shape.elementReader else { return .init(shape: shape, elements: nil) }
         try list(
             NFT_MSG_GETSETELEM, table: NFTA_SET_ELEM_LIST_TABLE, "elements of set \(name)", set: name

@@ -75,6 +75,9 @@ extension Snapshot.SetShape {
         if dataType != UInt32(NFT_DATA_VERDICT.rawValue) {
             dataLength = attributes.number(NFTA_SET_DATA_LEN.rawValue) ?? 0
         }
+        if let timeout = attributes.first(where: { $0.type == UInt16(NFTA_SET_TIMEOUT.rawValue) }) {
+            self.timeout = timeout.bytes.reduce(0) { $0 << 8 | UInt64($1) }
+        }
         let expression = attributes.first { $0.type == UInt16(NFTA_SET_EXPR.rawValue) }
         countsPackets = expression?.nested.string(NFTA_EXPR_NAME.rawValue) == "counter"
     }

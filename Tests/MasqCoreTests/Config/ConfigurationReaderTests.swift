@@ -66,6 +66,7 @@ import Testing
         configuration.mss.clampLine = nil
         configuration.clients.line = AccessList().line
         configuration.destinations.line = AccessList().line
+        configuration.accounting.line = Accounting().line
         configuration.outbound[0].line = 0
         let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])

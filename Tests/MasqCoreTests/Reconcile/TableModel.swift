@@ -42,6 +42,10 @@ extension Snapshot.SetShape {
             Self(
                 flags: 8, keyType: ElementType.Field.address(family).rawValue,
                 keyLength: UInt32(family.byteCount), dataType: 0xffff_ff00)
+        case .recorded(let recording):
+            Self(
+                flags: 32, keyType: recording.type.key.typeNumber,
+                keyLength: UInt32(recording.type.key.byteCount), dataType: 0)
         case .entries(let entries):
             Self(of: entries.type)
         }
@@ -161,7 +165,7 @@ struct TableModel {
         switch elements {
         case .jumps(let jumps): chains = Array(jumps.values)
         case .addressJumps(_, let jumps): chains = Array(jumps.values)
-        case .addresses, .interfaces, .entries, nil: return
+        case .addresses, .interfaces, .entries, .recorded, nil: return
         }
         for chain in chains { uses[.chain(chain), default: 0] += step }
     }

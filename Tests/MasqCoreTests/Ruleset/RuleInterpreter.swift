@@ -103,6 +103,7 @@ extension Ruleset {
                     return true
                 }
                 continue
+            case .record: continue
             case .dispatchDestination(_, let map):
                 guard case .addressJumps(_, let jumps) = elements(map) else { continue }
                 if let chain = jumps[packet.destination], run(packet, chain, &outcome) { return true }
@@ -134,6 +135,7 @@ extension Ruleset {
         case .addressNot(let family, let side, let set):
             return (side == .source ? packet.source : packet.destination).family == family
                 && !matches(packet, .address(family, side, set: set))
+        case .exceeds: return false
         case .interfacePairIn(let set):
             guard let input = packet.input, let output = packet.output else { return false }
             return data(in: set, for: [.interface(input), .interface(output)]) != nil

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import TestSupport
+import Testing
+
+@Suite("Limits and accounting")
+struct AccountingTests {
+    @Test("Packets and bytes are counted for blocks, clients and forwards, in both directions")
+    func counts() throws {
+        let scenario = try Scenario(
+            Scenario.configuration + """
+                [[port_forward]]
+                port = 443
+                to = "10.9.0.2:7777"
+
+                [accounting]
+                blocks = true
+                clients = true
+                forwards = true
+
+                """)
+        let gateway = scenario.gateway
+        let conversation = try Conversation(
+            .udp, from: gateway.lan, source: Endpoint("192.168.1.2"), to: Gateway.server)
+        for _ in 0..<10 { _ = try conversation.ask() }
+        let router = gateway.router
+        #expect(try router.packets(counter: "masquerade_1_sent", table: "inet masqd") == 10)
+        #expect(try router.packets(counter: "masquerade_1_received", table: "inet masqd") == 10)
+        #expect(
+            try router.nftListing("set inet masqd clients_sent").contains("192.168.1.2 counter packets 10 "))
+        #expect(
+            try router.nftListing("set inet masqd clients_received").contains(
+                "192.168.1.2 counter packets 10 "))
+
+        _ = try Conversation(.tcp, from: gateway.wan, to: Endpoint("203.0.113.7", 443)).ask()
+        #expect(
+            try router.nftListing("set inet masqd forwards_received").contains(
+                "10.9.0.2 . tcp . 7777 counter"))
+        #expect(
+            try router.nftListing("set inet masqd forwards_sent").contains("10.9.0.2 . tcp . 7777 counter"))
+
+        // What packets have recorded is nobody's change: a reload that changes something else leaves it alone.
+        try scenario.masqd.reload(
+            Scenario.configuration("persistent = true") + "[accounting]\nblocks = true\nclients = true\n")
+        #expect(
+            try router.nftListing("set inet masqd clients_sent").contains("192.168.1.2 counter packets 10 "))
+    }
+
+    @Test("A client has no more connections at once than it may")
+    func connections() throws {
+        let scenario = try Scenario(Scenario.configuration + "[clients]\nmax_connections = 3\n")
+        let gateway = scenario.gateway
+        var conversations: [Conversation] = []
+        for _ in 0..<3 {
+            conversations.append(
+                try Conversation(.tcp, from: gateway.lan, source: Endpoint("192.168.1.2"), to: Gateway.server)
+            )
+        }
+        #expect(!gateway.isAnswered(.tcp, from: "192.168.1.2"))
+        for conversation in conversations { _ = try conversation.ask() }
+        try gateway.lan.ip("addr add 192.168.1.3/24 dev eth0")
+        #expect(gateway.isAnswered(.tcp, from: "192.168.1.3"))
+    }
+
+    @Test("A client that connects too often is refused what is beyond its rate")
+    func rate() throws {
+        let scenario = try Scenario(
+            Scenario.configuration + "[clients]\nnew_connections = \"1/hour burst 2\"\n")
+        let gateway = scenario.gateway
+        #expect(gateway.isAnswered(.udp, from: "192.168.1.2"))
+        #expect(gateway.isAnswered(.udp, from: "192.168.1.2"))
+        #expect(!gateway.isAnswered(.udp, from: "192.168.1.2"))
+    }
+}
