@@ -166,6 +166,55 @@ struct ForeignTests {
         try Command("sh", "-ec", try #require(line.advice)).run(in: gateway.router).expectSuccess()
         #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
     }
+
+    /// Whether iptables-legacy is installed, and the kernel has what it speaks to.
+    private static let hasLegacy: Bool = {
+        do {
+            return try Command("iptables-legacy", "-S").run(in: NetworkNamespace()).status == 0
+        } catch {
+            return false
+        }
+    }()
+
+    @Test(
+        "What iptables-legacy drops or translates is said at start and reload, and the printed command helps",
+        .enabled(if: hasLegacy, "iptables-legacy is not installed, or not in this kernel"))
+    func legacy() throws {
+        let gateway = try Gateway()
+        func type(_ command: String) throws {
+            try Command("sh", "-ec", command).run(in: gateway.router).expectSuccess()
+        }
+        try type("iptables-legacy -P FORWARD DROP")
+        // Only advice, in this mode too.
+        let configuration = Self.configuration + "[forward]\nforeign_drop = \"open\"\n"
+        let masqd = try Masqd(in: gateway.router, configuration: configuration)
+        try masqd.waitForStatus(containing: "legacy ip filter FORWARD (iptables-legacy) drops")
+        let drop = try #require(try masqd.lines(with: "to permit it: ").first)
+        #expect(
+            drop.contains(
+                """
+                legacy ip filter FORWARD (iptables-legacy) drops what 192.168.0.0/16 sends out of ppp0, and the \
+                answers: its policy is drop; to permit it: iptables-legacy -I FORWARD
+                """))
+        let doctor = try Command(Masqd.binary, "--doctor", masqd.configurationPath).run(in: gateway.router)
+        #expect(doctor.status == 1)
+        #expect(doctor.standardOutput.contains("wrong legacy ip filter FORWARD (iptables-legacy) drops"))
+        #expect(!gateway.isAnswered(.tcp))
+
+        try type(try #require(drop.advice))
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        try masqd.reload(configuration)
+        try eventually("masqd has noticed") { try masqd.log.contains("masqueraded traffic no more") }
+
+        try type("iptables-legacy -t nat -A POSTROUTING -o ppp0 -j SNAT --to-source 203.0.113.99")
+        try masqd.reload(configuration)
+        try eventually("masqd has noticed") { try masqd.log.contains("to leave it to masqd: ") }
+        let translation = try #require(try masqd.lines(with: "to leave it to masqd: ").first)
+        #expect(translation.contains("legacy ip nat POSTROUTING (iptables-legacy) translates"))
+        #expect(!gateway.isAnswered(.tcp))
+        try type(try #require(translation.advice))
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+    }
 }
 
 extension Masqd {

@@ -215,8 +215,11 @@ extension Links {
 }
 
 extension ForeignRuleset.Hook {
-    /// How nft names the base chain: `ip filter FORWARD`.
-    var title: String { "\(family.rawValue) \(table.printable) \(chain.printable)" }
+    /// How nft names the base chain: `ip filter FORWARD`; `legacy ip filter FORWARD` is another one, which nft does not see.
+    var title: String {
+        let name = "\(family.rawValue) \(table.printable) \(chain.printable)"
+        return backend == .legacy ? "legacy \(name)" : name
+    }
 
     /// The rule that decides, for people: `its policy is drop`, `rule 3 of chain ufw-reject-forward is reject`.
     func reason(_ place: ForeignVerdict.Place?) -> String {

@@ -20,7 +20,7 @@ public struct ForeignFinding: Hashable, Sendable {
     public var kind: Kind
     /// Whose it is.
     public var owner: ForeignOwner
-    /// The base chain, as `nft list chain` takes it: `ip filter FORWARD`.
+    /// The base chain, as `nft list chain` takes it: `ip filter FORWARD`; iptables-legacy's: `legacy ip filter FORWARD`.
     public var baseChain: String
     /// What it does, and to what: a line without the advice.
     public var claim: String

@@ -7,7 +7,7 @@ import MasqCore
 /// Reads others' tables as far as forwarded traffic can meet them; never changes them.
 ///
 /// It lists the chains, and then the rules of those chains only that lead on from a hook in question: with Docker and
-/// Kubernetes most rules are elsewhere.
+/// Kubernetes most rules are elsewhere. What iptables-legacy made is elsewhere too, and comes with it (``LegacyReader``).
 public struct ForeignReader: ~Copyable {
     private var connection: NftablesConnection
 
@@ -43,7 +43,8 @@ public struct ForeignReader: ~Copyable {
 
     private mutating func ruleset(for audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
         var (hooks, markers) = try baseChains()
-        guard !hooks.isEmpty else { return ForeignRuleset() }
+        let legacy = LegacyReader.read(for: audit)
+        guard !hooks.isEmpty || !legacy.hooks.isEmpty else { return ForeignRuleset() }
         let dormant = try dormantTables()
         hooks.removeAll { dormant.contains(Table($0)) }
         var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
@@ -63,11 +64,13 @@ public struct ForeignReader: ~Copyable {
                 for rule in rules { waiting += rule.effect.targets }
             }
         }
+        hooks += legacy.hooks
         var ruleset = ForeignRuleset(hooks)
         // What is set elsewhere matters only where somebody looks.
         guard hooks.contains(where: \.looksAtMark) else { return ruleset }
         markers.chains.removeAll { dormant.contains($0.table) }
         ruleset.earlierMarks = markers.areReadable ? try marks(of: markers.chains) : .max
+        ruleset.earlierMarks |= legacy.earlierMarks
         return ruleset
     }
 

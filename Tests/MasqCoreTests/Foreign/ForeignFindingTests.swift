@@ -47,6 +47,39 @@ struct ForeignFindingTests {
         #expect(try Self.lines(hook(.ip6)) == [])
     }
 
+    @Test("iptables-legacy's chain is another than nft's of the same name, and has other commands")
+    func iptablesLegacy() throws {
+        let hook = { (backend: ForeignRuleset.Backend) in
+            ForeignRuleset.Hook(
+                .ip, table: "filter", chain: "FORWARD", at: .forward, dropsByPolicy: true, backend: backend,
+                chains: ["FORWARD": []])
+        }
+        let nat = ForeignRuleset.Hook(
+            .ip, table: "nat", chain: "POSTROUTING", at: .sourceNAT, priority: 100, backend: .legacy,
+            chains: ["POSTROUTING": [.init([], .translate("snat"), number: 3)]])
+        let report = try Self.audit(["192.168.0.0/16"])
+            .report(on: ForeignRuleset([hook(.nftables), hook(.legacy), nat]))
+        #expect(
+            report.findings.map(\.baseChain) == [
+                "ip filter FORWARD", "legacy ip filter FORWARD", "legacy ip nat POSTROUTING",
+            ])
+        #expect(
+            report.findings.dropFirst().map { "\($0)" } == [
+                """
+                legacy ip filter FORWARD (iptables-legacy) drops what 192.168.0.0/16 sends out of ppp0, and the \
+                answers: its policy is drop; to permit it: \
+                iptables-legacy -I FORWARD -s 192.168.0.0/16 -o ppp0 -j ACCEPT && \
+                iptables-legacy -I FORWARD -d 192.168.0.0/16 -i ppp0 -m conntrack \
+                --ctstate ESTABLISHED,RELATED -j ACCEPT
+                """,
+                """
+                legacy ip nat POSTROUTING (iptables-legacy) translates what 192.168.0.0/16 sends out of ppp0 \
+                before masqd does: rule 3 is snat; to leave it to masqd: \
+                iptables-legacy -t nat -D POSTROUTING 3
+                """,
+            ])
+    }
+
     @Test("nft's own words, and a set where there are several networks")
     func nft() throws {
         let hook = ForeignRuleset.Hook(
