@@ -20,6 +20,9 @@ extension Examination {
         if report.findings.isEmpty, report.edits.isEmpty {
             add(.ok, "no rules of others drop masqueraded traffic, or translate it first")
         }
+        if !report.isComplete {
+            add(.unseen, "the rules of iptables-legacy: not looked at: only root may read them")
+        }
         if !report.edits.isEmpty {
             let count = report.edits.count == 1 ? "1 rule differs" : "\(report.edits.count) rules differ"
             add(

@@ -76,6 +76,7 @@ public struct ForeignAudit: Equatable, Sendable {
     /// they are to be opened, what that takes.
     public func report(on ruleset: ForeignRuleset) -> ForeignReport {
         var report = ForeignReport(generation: ruleset.generation)
+        report.isComplete = ruleset.isComplete
         var kept: Set<ForeignEdit> = []
         for hook in ruleset.hooks.sorted(by: { $0.priority < $1.priority }) {
             let finding: ForeignFinding?

@@ -8,6 +8,8 @@ public struct ForeignReport: Equatable, Sendable {
     public var permission: Permission = []
     /// What has to be changed in others' chains, where that is wanted; nothing where all is in place.
     public var edits: [ForeignEdit] = []
+    /// Whether everything was looked at: iptables-legacy's tables may be hidden.
+    public var isComplete = true
     /// The generation that this was computed from: the edits hold for no other.
     public var generation: UInt32 = 0
 

@@ -7,6 +7,8 @@ public struct ForeignRuleset: Equatable, Sendable {
 
     /// The bits of a packet's mark that somebody may have set at another hook than forward.
     public var earlierMarks: UInt32 = 0
+    /// Whether everything could be read; what iptables-legacy made is for root alone to see.
+    public var isComplete = true
     /// The generation of nf_tables' ruleset that it was read at.
     public var generation: UInt32 = 0
 

@@ -6,8 +6,8 @@ import MasqCore
 /// Reads what iptables-legacy has put into ip_tables and ip6_tables, which nf_tables does not see; never changes it.
 ///
 /// The kernel answers only a question for a table by its name, and would make a table that is not there: so only those
-/// are asked for that it lists. That list is for root alone, whatever the capabilities: for anybody else, as the unit's
-/// own user, there are no such tables.
+/// are asked for that it lists. That list is for root alone, whatever the capabilities: anybody else, as the unit's own
+/// user, finds none.
 enum LegacyReader {
     /// What was found.
     struct Findings {
@@ -15,6 +15,8 @@ enum LegacyReader {
         var hooks: [ForeignRuleset.Hook] = []
         /// The bits of a packet's mark that somebody may have set at another hook than forward.
         var earlierMarks: UInt32 = 0
+        /// Whether that is everything.
+        var isComplete = true
     }
 
     /// How often somebody may change the size of a table between two questions before it counts as unknown.
@@ -29,8 +31,13 @@ enum LegacyReader {
     static func read(for audit: ForeignAudit?) -> Findings {
         var findings = Findings()
         for family in AddressFamily.allCases {
-            for name in tableNames(family) {
+            guard let names = tableNames(family) else {
+                findings.isComplete = false
+                continue
+            }
+            for name in names {
                 guard let table = table(name, family, audit) else {
+                    findings.isComplete = false
                     findings.earlierMarks = .max
                     continue
                 }
@@ -42,15 +49,15 @@ enum LegacyReader {
         return findings
     }
 
-    /// The tables that are there; none where there is no ip_tables, and where only root may know.
-    private static func tableNames(_ family: AddressFamily) -> [String] {
+    /// The tables that are there, none without ip_tables; nothing where only root may know.
+    private static func tableNames(_ family: AddressFamily) -> [String]? {
         let file = family == .ipv4 ? "ip_tables_names" : "ip6_tables_names"
         do throws(SystemError) {
             // /proc/net is the namespace of the process, not the thread's.
             let text = try ConfigurationFile.text("/proc/thread-self/net/\(file)")
             return text.split(separator: "\n").map(String.init)
         } catch {
-            return []
+            return error.code == ENOENT ? [] : nil
         }
     }
 

@@ -44,8 +44,7 @@ public struct ForeignReader: ~Copyable {
     private mutating func ruleset(for audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
         var (hooks, markers) = try baseChains()
         let legacy = LegacyReader.read(for: audit)
-        guard !hooks.isEmpty || !legacy.hooks.isEmpty else { return ForeignRuleset() }
-        let dormant = try dormantTables()
+        let dormant = hooks.isEmpty ? [] : try dormantTables()
         hooks.removeAll { dormant.contains(Table($0)) }
         var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
         for index in hooks.indices {
@@ -66,6 +65,7 @@ public struct ForeignReader: ~Copyable {
         }
         hooks += legacy.hooks
         var ruleset = ForeignRuleset(hooks)
+        ruleset.isComplete = legacy.isComplete
         // What is set elsewhere matters only where somebody looks.
         guard hooks.contains(where: \.looksAtMark) else { return ruleset }
         markers.chains.removeAll { dormant.contains($0.table) }

@@ -453,6 +453,14 @@ extension ExaminationTests.Case {
                         unlisted: 3),
                 ]))
         },
+        Self(
+            "others' rules that are hidden",
+            "skip  the rules of iptables-legacy: not looked at: only root may read them"
+        ) {
+            var report = ForeignReport()
+            report.isComplete = false
+            $0.observations.foreign = .seen(report)
+        },
         Self("no connections yet", "hint  the kernel tracks no connections: no rule has asked for it yet") {
             $0.observations.conntrack = .seen(nil)
         },
