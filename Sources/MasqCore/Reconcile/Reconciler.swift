@@ -12,6 +12,9 @@ public struct Reconciler: Sendable {
     /// How long after a change of the rules connections are looked at, in milliseconds.
     static let repairDelayMilliseconds = 50
 
+    /// How long links and routes must have been quiet before connections are looked at, in milliseconds.
+    static let settlingMilliseconds = 5
+
     private(set) var configuration: Configuration?
     /// What should be in the kernel for it; one value, since the networks in it may be many.
     private var desired: Ruleset?
@@ -62,7 +65,7 @@ public struct Reconciler: Sendable {
             switches.gotStuck(family)
             return []
         case .touched:
-            return look() + repairConnections()
+            return look() + repairSoon()
         case .tableTouched(let touch):
             return touched(touch)
         case .committed(let changes, let microseconds):
@@ -240,7 +243,12 @@ extension Reconciler {
         desired?.follow(links)
         let isNews = UplinkStatus(configuration, links) != before
         let audit = foreign.moved(configuration, links)
-        return look() + (isNews ? repairConnections() : []) + audit
+        return look() + (isNews ? repairSoon() : []) + audit
+    }
+
+    /// Addresses and routes come in a row when a link comes up, and each look at the connections costs the kernel 10 ms.
+    private func repairSoon() -> [Action] {
+        repairConnections().isEmpty ? [] : [.startRepairTimer(milliseconds: Self.settlingMilliseconds)]
     }
 
     /// Only when the rules are there: before, a connection would be born wrong again.
