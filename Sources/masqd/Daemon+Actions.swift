@@ -67,6 +67,28 @@ extension Daemon {
             } catch {
                 log(.error, "\(error): rules of masqd's stay in others' chains")
             }
+        case .readRouting(let tables):
+            do {
+                // The links last: what a link took with it is then missing in both, or in the routes alone.
+                let state = try policyRouting.state(tables: tables)
+                handle(.routingDumped(state, try routes.links()))
+            } catch {
+                log(.error, "\(error): connections may leave by the wrong uplink")
+                handle(.routingChanged())
+            }
+        case .changeRouting(let changes):
+            do {
+                try policyRouting.apply(changes)
+                handle(.routingChanged())
+            } catch {
+                handle(.routingChanged(failure: "\(error)"))
+            }
+        case .sendProbes(let probes):
+            for (interface, error) in probeConnections.begin(probes) {
+                handle(.probeFailed(interface: interface, reason: "\(error)"))
+            }
+        case .startRoutingTimer(let milliseconds): routingTimer.start(milliseconds: milliseconds)
+        case .startProbeTimer(let milliseconds): probeTimer.start(milliseconds: milliseconds)
         case .startForeignTimer(let milliseconds): foreignTimer.start(milliseconds: milliseconds)
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
@@ -127,7 +149,9 @@ extension Daemon {
     mutating func examineConnections() {
         do {
             guard let result = try connections.step() else { return }
-            handle(.connectionsRepaired(deleted: result.deleted, example: result.example))
+            handle(
+                .connectionsRepaired(
+                    deleted: result.deleted, example: result.example, lost: result.lost))
         } catch {
             log(.error, "\(error): stale connections can't be found")
         }

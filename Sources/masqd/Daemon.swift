@@ -19,6 +19,8 @@ struct Daemon: ~Copyable {
     let alarmTimer: TimerSource
     let repairTimer: TimerSource
     let foreignTimer: TimerSource
+    let routingTimer: TimerSource
+    let probeTimer: TimerSource
     let watchdogTimer: TimerSource
     let lock: NamespaceLock
     let routeMonitor: RouteMonitor
@@ -28,13 +30,15 @@ struct Daemon: ~Copyable {
     var connections: ConnectionRepair
     var foreign: ForeignReader
     var foreignEditor: ForeignEditor
+    var policyRouting: PolicyRouting
+    var probeConnections: ProbeConnections
     var reconciler = Reconciler()
     var hasReportedDialect = false
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
-        case connections, repairTimer, foreignTimer
+        case connections, repairTimer, foreignTimer, routingTimer, probeTimer, probes
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -46,6 +50,8 @@ struct Daemon: ~Copyable {
         let alarmTimer = try TimerSource()
         let repairTimer = try TimerSource()
         let foreignTimer = try TimerSource()
+        let routingTimer = try TimerSource()
+        let probeTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
@@ -57,6 +63,8 @@ struct Daemon: ~Copyable {
         let connections = try ConnectionRepair()
         let foreign = try ForeignReader()
         let foreignEditor = try ForeignEditor()
+        let policyRouting = try PolicyRouting()
+        let probeConnections = try ProbeConnections()
 
         self.source = source
         self.log = log
@@ -67,6 +75,8 @@ struct Daemon: ~Copyable {
         self.alarmTimer = alarmTimer
         self.repairTimer = repairTimer
         self.foreignTimer = foreignTimer
+        self.routingTimer = routingTimer
+        self.probeTimer = probeTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
@@ -76,6 +86,8 @@ struct Daemon: ~Copyable {
         self.connections = connections
         self.foreign = foreign
         self.foreignEditor = foreignEditor
+        self.policyRouting = policyRouting
+        self.probeConnections = probeConnections
     }
 
     /// Serves until a signal ends the process.
@@ -97,6 +109,9 @@ struct Daemon: ~Copyable {
         try loop.watch(alarmTimer.descriptor, tag: Waker.alarmTimer.rawValue)
         try loop.watch(repairTimer.descriptor, tag: Waker.repairTimer.rawValue)
         try loop.watch(foreignTimer.descriptor, tag: Waker.foreignTimer.rawValue)
+        try loop.watch(routingTimer.descriptor, tag: Waker.routingTimer.rawValue)
+        try loop.watch(probeTimer.descriptor, tag: Waker.probeTimer.rawValue)
+        try loop.watch(probeConnections.descriptor, tag: Waker.probes.rawValue)
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
@@ -122,7 +137,8 @@ struct Daemon: ~Copyable {
         }
         handle(.memoryFound(try table.memory()))
         handle(.forwardingRead(try Forwarding.read()))
-        handle(.linksDumped(try routes.links()))
+        // What an earlier process left, before this one says what it wants.
+        handle(.routingDumped(try policyRouting.state(tables: []), try routes.links()))
         handle(.configurationLoaded(configuration))
         returnMemory()
     }
@@ -145,12 +161,20 @@ struct Daemon: ~Copyable {
         case .foreignTimer:
             foreignTimer.acknowledge()
             handle(.foreignTimerFired)
+        case .routingTimer:
+            routingTimer.acknowledge()
+            handle(.routingTimerFired)
+        case .probeTimer:
+            probeTimer.acknowledge()
+            handle(.probeTimerFired)
+        case .probes:
+            for interface in probeConnections.answers() { handle(.probeAnswered(interface: interface)) }
         case .connections: examineConnections()
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
         case .lock: lock.dismissVisitors()
-        case .routeMonitor: try ring(try routeMonitor.drain())
+        case .routeMonitor: try ring(try routeMonitor.drain(ownPort: policyRouting.portID))
         case .tableMonitor: try hear(try tableMonitor.drain(ownPorts: table.portID, foreignEditor.portID))
         }
     }
@@ -161,6 +185,8 @@ struct Daemon: ~Copyable {
             handle(.linksDumped(try routes.links()))
         } else if bells.contains(.routes) {
             handle(.touched)
+        } else if !bells.isDisjoint(with: [.policy, .forwarding]) {
+            handle(.routingTouched)
         }
     }
 

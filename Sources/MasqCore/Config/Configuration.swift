@@ -14,6 +14,10 @@ public struct Configuration: Equatable, Sendable {
     public var conntrack = Conntrack()
     /// `[reconcile]`.
     public var reconcile = Reconcile()
+    /// `[policy_routing]`.
+    public var policyRouting = PolicyRouting()
+    /// Every `[[uplink]]`, in the file's order, which is that of preference; none without policy routing.
+    public var uplinks: [UplinkBlock] = []
     /// What leaves by an uplink, in the file's order, whatever their kind: the first block that a source belongs to
     /// decides. Never empty.
     public var outbound: [OutboundBlock]
@@ -84,6 +88,8 @@ public struct Configuration: Equatable, Sendable {
         /// The default is in nobody's way: Kubernetes has 0xc000, netavark 0x2000, Cilium 0xf00, Tailscale 0xff0000,
         /// Calico 0xffff0000, and people who mark by hand the low bits.
         public var mark: UInt32 = 0x1000
+        /// The line of `mark`, where the file sets it.
+        public var markLine: Int?
 
         /// Makes the section with its defaults.
         public init() {}

@@ -39,6 +39,20 @@ extension ConfigurationReader {
         return nil
     }
 
+    /// A whole number within limits; `unit` is what it counts, with a space before it.
+    mutating func integer(_ entry: TomlEntry, in range: ClosedRange<Int64>, unit: String = "") -> Int64? {
+        let expected = "a whole number\(unit) from \(range.lowerBound) to \(range.upperBound)"
+        guard let number = entry.value.integer else {
+            reportWrongType(entry.value, of: entry.key, expected: expected)
+            return nil
+        }
+        if range.contains(number) { return number }
+        diagnostics.add(
+            .error, at: place(entry.value.position),
+            "\(entry.key.quoted): expected \(expected), not \(number)")
+        return nil
+    }
+
     /// A port, or two with a hyphen between them.
     mutating func ports(_ entry: TomlEntry) -> ClosedRange<UInt16>? {
         let expected = "a port or a range, \"1024-65535\""

@@ -68,6 +68,7 @@ struct ConfigurationReader {
         var configuration = Configuration(origin: .file(path), outbound: [])
         var blocks: [OutboundDraft] = []
         var forwards: [PortForwardDraft] = []
+        var uplinks: [UplinkBlock] = []
         var hasOutbound = false
         var none = ClientLimits()
         for entry in root.entries {
@@ -92,6 +93,12 @@ struct ConfigurationReader {
                 for table in singleTable(entry) { readConntrack(table, into: &configuration.conntrack) }
             case "reconcile":
                 for table in singleTable(entry) { readReconcile(table, into: &configuration.reconcile) }
+            case "policy_routing":
+                for table in singleTable(entry) {
+                    readPolicyRouting(table, into: &configuration.policyRouting)
+                }
+            case "uplink":
+                uplinks += repeatedTables(entry).compactMap { uplinkBlock($0) }
             case "masquerade":
                 hasOutbound = true
                 blocks += repeatedTables(entry).map { masqueradeBlock($0) }
@@ -121,6 +128,7 @@ struct ConfigurationReader {
         reportConflicts(of: blocks)
         configuration.outbound = blocks.compactMap(\.block)
         configuration.portForwards = portForwards(forwards, behind: configuration.outbound)
+        configuration.uplinks = numbered(uplinks, configuration)
         return configuration
     }
 
@@ -143,7 +151,9 @@ struct ConfigurationReader {
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
             case "foreign_drop": forward.foreignDrop = choice(entry) ?? forward.foreignDrop
-            case "mark": forward.mark = markBit(entry) ?? forward.mark
+            case "mark":
+                forward.mark = markBit(entry) ?? forward.mark
+                forward.markLine = entry.position.line
             default: reportUnknown(entry, in: .forward)
             }
         }
@@ -243,9 +253,10 @@ struct ConfigurationReader {
 
     /// The tables at the top of the file, and what may stand in them.
     enum Section: String, CaseIterable {
-        case gateway, masquerade, routed, snat
+        case gateway, masquerade, routed, snat, uplink
         case portForward = "port_forward"
         case clients, destinations, accounting, forward, mss, conntrack, reconcile
+        case policyRouting = "policy_routing"
 
         var keys: [String] {
             switch self {
@@ -263,13 +274,16 @@ struct ConfigurationReader {
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
             case .snat:
                 ["out_interface", "source", "to", "exclude", "inbound", "ports", "random", "persistent"]
+            case .uplink: ["interface", "table", "gateway", "on_loss", "probe"]
+            case .policyRouting:
+                ["mark_mask", "rule_priority", "failover", "probe_interval", "probe_failures"]
             }
         }
 
         /// `[forward]`, and for one that there may be several of `[[masquerade]]`.
         var header: String {
             switch self {
-            case .masquerade, .routed, .snat, .portForward: "[[\(rawValue)]]"
+            case .masquerade, .routed, .snat, .portForward, .uplink: "[[\(rawValue)]]"
             default: "[\(rawValue)]"
             }
         }

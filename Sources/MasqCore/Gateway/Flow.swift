@@ -14,6 +14,8 @@ public struct Flow: Hashable, Sendable {
     public var sourcePort: UInt16
     /// The far side's port, 0 where the protocol has none.
     public var destinationPort: UInt16
+    /// The connection's mark.
+    public var mark: UInt32 = 0
 
     /// Makes a flow.
     public init(

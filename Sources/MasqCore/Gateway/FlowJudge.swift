@@ -13,6 +13,8 @@ public struct FlowJudge: Sendable {
     private let localAddresses: Set<IPAddress>
     private let clients: AccessList
     private let destinations: AccessList
+    /// Which bits of a mark name an uplink, and the marks of those that are lost.
+    private let lost: (mask: UInt32, marks: Set<UInt32>)
 
     /// A block and the links that are its uplinks now.
     private struct Block: Sendable {
@@ -84,12 +86,19 @@ public struct FlowJudge: Sendable {
     }
 
     /// Takes the configuration and the links as they are now.
-    public init(_ configuration: Configuration, _ links: Links) {
-        blocks = configuration.outbound.map { Block($0, links) }
+    ///
+    /// - Parameter lost: the numbers of uplinks whose connections go.
+    public init(_ configuration: Configuration, _ links: Links, lost: Set<Int> = []) {
+        let marks = configuration.policyRouting.marks
+        self.lost = (marks.numberMask, Set(lost.map(marks.mark)))
+        blocks = configuration.conntrack.repair ? configuration.outbound.map { Block($0, links) } : []
         clients = configuration.clients
         destinations = configuration.destinations
         localAddresses = Set(links.byIndex.values.flatMap(\.addresses))
     }
+
+    /// Whether the flow came in or left by an uplink that is lost.
+    public func isLost(_ flow: Flow) -> Bool { lost.marks.contains(flow.mark & lost.mask) }
 
     /// Whether the flow's route has to be asked for: cheap, and false for nearly all.
     public func isSuspicious(_ flow: Flow) -> Bool {

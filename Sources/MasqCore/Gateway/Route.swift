@@ -8,6 +8,8 @@ public struct Route: Hashable, Sendable {
     public var link: Int32
     /// The router that packets are handed to; absent where the destination is on the link itself.
     public var gateway: IPAddress?
+    /// The router is on the link although no other route says so (`RTNH_F_ONLINK`).
+    public var isOnLink = false
     /// Of routes to the same destination in one table the lowest wins (`RTA_PRIORITY`).
     public var metric: UInt32
     /// The routing table (`RT_TABLE_*` in linux/rtnetlink.h).

@@ -25,7 +25,9 @@ public enum Event: Equatable, Sendable {
     /// The leak guard dropped a packet of a connection that began untranslated.
     case leakSeen
     /// The answer to `repairConnections`: wrong connections were deleted, one of them is the example.
-    case connectionsRepaired(deleted: Int, example: Flow?)
+    ///
+    /// Beside them so many were deleted because their uplink is lost.
+    case connectionsRepaired(deleted: Int, example: Flow?, lost: Int = 0)
     /// The answer to `inspect`: so many objects are not as they should be.
     case inspected(changes: Int)
     /// Somebody else changed a table of his own.
@@ -38,6 +40,20 @@ public enum Event: Equatable, Sendable {
     case foreignClosed(marks: UInt32)
     /// The timer of `startForeignTimer` fired.
     case foreignTimerFired
+    /// The answer to `readRouting`: policy routing, and the links a moment later.
+    case routingDumped(RoutingState, Links)
+    /// Rules or routes of policy routing changed.
+    case routingTouched
+    /// The answer to `changeRouting`; the reason where one change failed, which ends them.
+    case routingChanged(failure: String? = nil)
+    /// The timer of `startRoutingTimer` fired.
+    case routingTimerFired
+    /// A target of `sendProbes` answered through this interface.
+    case probeAnswered(interface: String)
+    /// Nobody could be asked through this interface.
+    case probeFailed(interface: String, reason: String)
+    /// The timer of `startProbeTimer` fired.
+    case probeTimerFired
     /// Nothing of the last `commit` took effect.
     case commitFailed(CommitFailure)
     /// The timer of `startRetryTimer` fired.
@@ -135,6 +151,16 @@ public enum Action: Equatable, Sendable {
     case closeForeign(marks: UInt32)
     /// Send `foreignTimerFired` after this time.
     case startForeignTimer(milliseconds: Int)
+    /// Read policy routing, with these routing tables beside the main one; then answer with `routingDumped`.
+    case readRouting(tables: [UInt32])
+    /// Change policy routing, in this order, then answer with `routingChanged`.
+    case changeRouting([RoutingChange])
+    /// Send `routingTimerFired` after this time.
+    case startRoutingTimer(milliseconds: Int)
+    /// Ask each target through its interface; every answer is a `probeAnswered`.
+    case sendProbes([Probe])
+    /// Send `probeTimerFired` after this time.
+    case startProbeTimer(milliseconds: Int)
     /// Delete the table.
     case removeTable
     /// Set a family's forwarding switch.

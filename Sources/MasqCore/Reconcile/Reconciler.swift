@@ -29,6 +29,7 @@ public struct Reconciler: Sendable {
     private var defence = Defence()
     private var alarm = LeakAlarm()
     private var foreign = ForeignWatch()
+    private var routing = UplinkRouting()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     private var owesReady = true
     private var hasEnded = false
@@ -58,14 +59,14 @@ public struct Reconciler: Sendable {
             desire()
             return []
         case .linksDumped(let new):
-            return dumped(new)
+            return dumped(new) + readRouting()
         case .forwardingRead(let new):
             return switches.observe(new, inForce: applied?.configuration)
         case .forwardingFailed(let family):
             switches.gotStuck(family)
             return []
         case .touched:
-            return look() + repairSoon()
+            return look() + repairSoon() + readRouting()
         case .tableTouched(let touch):
             return touched(touch)
         case .committed(let changes, let microseconds):
@@ -73,8 +74,8 @@ public struct Reconciler: Sendable {
         case .leakSeen:
             alarm.isRinging = true
             return repairConnections()
-        case .connectionsRepaired(let deleted, let example):
-            return repaired(deleted, example)
+        case .connectionsRepaired(let deleted, let example, let lost):
+            return repaired(deleted, example) + routing.deleted(lost)
         case .inspected(let changes):
             return inspected(changes)
         case .foreignTouched:
@@ -88,6 +89,23 @@ public struct Reconciler: Sendable {
         case .foreignClosed(let marks):
             foreign.closed(marks)
             return recommit()
+        case .routingDumped(let state, let new):
+            // The links moved on meanwhile: both again, so that what is said comes in order.
+            guard new == links || applied == nil else { return dumped(new) + readRouting() }
+            let news = new == links ? [] : dumped(new)
+            return news + routed(by: routing.found(state, applied?.configuration, links))
+        case .routingTouched:
+            return readRouting()
+        case .routingChanged(let failure):
+            return routed(by: routing.changed(failure: failure))
+        case .routingTimerFired:
+            return routing.timerFired(applied?.configuration)
+        case .probeAnswered(let interface):
+            return routing.probeAnswered(interface)
+        case .probeFailed(let interface, let reason):
+            return routing.probeFailed(interface, reason, applied?.configuration)
+        case .probeTimerFired:
+            return routing.probeTimerFired(applied?.configuration, links)
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
@@ -115,7 +133,7 @@ public struct Reconciler: Sendable {
     private var memory: KernelMemory { switches.memory.union(foreign.memory) }
 
     /// What tells right connections from wrong ones at this moment.
-    public var flowJudge: FlowJudge? { configuration.map { FlowJudge($0, links) } }
+    public var flowJudge: FlowJudge? { configuration.map { FlowJudge($0, links, lost: routing.lost) } }
 
     /// Which configuration is in force, why no other is, and how the uplinks are: one line.
     public var status: String {
@@ -132,6 +150,7 @@ public struct Reconciler: Sendable {
             parts.append("in force: \(inForce.origin)")
         }
         parts.append(UplinkStatus(inForce, links).summary)
+        if let summary = routing.summary { parts.append(summary) }
         for family in switches.offAgainstWish(inForce) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
@@ -142,13 +161,15 @@ public struct Reconciler: Sendable {
 
     /// Adds the status to actions where it is not what the service manager was told last.
     private mutating func announcing(_ actions: [Action]) -> [Action] {
+        // Before all else: nothing that comes of the actions before it is answered any more.
+        if case .exit? = actions.last {
+            hasEnded = true
+            return actions
+        }
         for action in actions {
             switch action {
             // Its outcome will tell.
-            case .commit, .inspect, .editForeign, .closeForeign: return actions
-            case .exit:
-                hasEnded = true
-                return actions
+            case .commit, .inspect, .editForeign, .closeForeign, .readRouting, .changeRouting: return actions
             case .notifyReady(let status): announced = status
             default: break
             }
@@ -167,6 +188,8 @@ extension Reconciler {
             guard configuration != nil else { return [.log(.error, reason), .exit(.unavailable)] }
             return [.log(.error, "\(reason): keeping the previous configuration")] + refuse(reason)
         }
+        var new = new
+        routing.load(&new)
         configuration = new
         refusal = nil
         owesReady = true
@@ -279,6 +302,7 @@ extension Reconciler {
         defence.touch = nil
         let isRepair = changes > 0
         differing = 0
+        let hasOtherUplinks = applied.map { !$0.configuration.hasUplinks(of: configuration) } ?? true
         applied = (ruleset, configuration)
         lastFailure = nil
         backoff = Self.minimumBackoff
@@ -286,17 +310,37 @@ extension Reconciler {
 
         actions += news()
         if owesReady {
-            owesReady = false
             let extent = changes == 0 ? ": nothing had to change" : ""
             actions.append(.log(.info, "\(configuration.origin) is in force\(extent)"))
-            actions.append(.notifyReady(status: status))
-            actions += foreign.audit(configuration, links)
+            // Who waits for READY may rely on the uplinks' routes too.
+            actions += routing.isNeeded(for: configuration) ? readRouting() : ready()
+        } else if hasOtherUplinks {
+            actions += readRouting()
         }
         actions += foreign.committed(configuration, links)
         // At start too: what began before the rules were there is untranslated for ever.
         // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
         let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
         return isRepair && configuration.conntrack.repair ? actions + [delay] : actions
+    }
+
+    /// Tells who waits that all is in force.
+    private mutating func ready() -> [Action] {
+        guard owesReady, let inForce = applied?.configuration, lastFailure == nil else { return [] }
+        owesReady = false
+        return [.notifyReady(status: status)] + foreign.audit(inForce, links)
+    }
+
+    /// A look at policy routing, where it is needed.
+    private func readRouting() -> [Action] {
+        guard let inForce = applied?.configuration, routing.isNeeded(for: inForce) else { return [] }
+        return [routing.read(for: inForce)]
+    }
+
+    /// What comes of policy routing, and READY where it was the last to wait for.
+    private mutating func routed(by actions: [Action]) -> [Action] {
+        let isUnderWay = actions.contains { if case .changeRouting = $0 { true } else { false } }
+        return isUnderWay ? actions : actions + ready()
     }
 
     /// What changed for the user since he was last told.
@@ -334,7 +378,7 @@ extension Reconciler {
     private mutating func stop() -> [Action] {
         // First the switches: between the two steps nothing can leave untranslated.
         let close = memory.marks == 0 ? [] : [Action.closeForeign(marks: memory.marks)]
-        return switches.switchBack() + close + [
+        return switches.switchBack() + close + routing.removal() + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
         ]
     }

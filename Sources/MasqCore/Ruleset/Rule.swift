@@ -57,6 +57,10 @@ public struct Rule: Equatable, Sendable {
         case confirmed
         /// The packet answers the connection's originator: `ct direction reply`.
         case replyDirection
+        /// The packet goes the way of the connection's first one: `ct direction original`.
+        case originalDirection
+        /// Some bits of the connection's mark have a value: `ct mark & mask == value`.
+        case connectionMark(mask: UInt32, UInt32)
         /// Any of the states: `ct state established,related`.
         case state(ConnectionState)
         /// A TCP segment that begins a connection, or answers one that does: `tcp flags syn`.
@@ -87,6 +91,10 @@ public struct Rule: Equatable, Sendable {
         case clampSegmentSize(SegmentSize)
         /// Records the packet, and goes on: `update @set { ip saddr }`.
         case record(AddressFamily, RecordKey, set: String)
+        /// Sets some bits of the connection's mark, and goes on: `ct mark set ct mark & ~mask | value`.
+        case markConnection(mask: UInt32, UInt32)
+        /// Sets some bits of the packet's mark, and goes on: `meta mark set meta mark & ~mask | value`.
+        case markPacket(mask: UInt32, UInt32)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Goes on in the chain that a map holds for the destination address: `ip daddr vmap @map`.
@@ -181,6 +189,8 @@ public struct Rule: Equatable, Sendable {
         public static let established = ConnectionState(rawValue: 2)
         /// The packet belongs to another connection, such as an ICMP error.
         public static let related = ConnectionState(rawValue: 4)
+        /// The packet begins a connection, or repeats what began one that has no answer yet.
+        public static let new = ConnectionState(rawValue: 8)
         /// A rule exempted the packet from connection tracking.
         public static let untracked = ConnectionState(rawValue: 64)
     }

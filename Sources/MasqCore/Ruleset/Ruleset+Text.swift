@@ -145,12 +145,15 @@ extension BaseChain {
     fileprivate var text: String {
         let place =
             switch (hook, priority) {
+            case (0, -145): "hook prerouting priority mangle + 5"
             case (2, 0): "hook forward priority filter"
             case (2, -140): "hook forward priority mangle + 10"
             case (2, 1000): "hook forward priority 1000"
             case (3, 0): "hook output priority filter"
             case (2, 5): "hook forward priority filter + 5"
             case (0, -95): "hook prerouting priority dstnat + 5"
+            case (3, -145): "hook output priority mangle + 5"
+            case (4, -145): "hook postrouting priority mangle + 5"
             case (4, 105): "hook postrouting priority srcnat + 5"
             default: fatalError("no base chain of masqd is at hook \(hook), priority \(priority)")
             }
@@ -191,6 +194,8 @@ extension Rule.Match {
         case .unconfirmed: "ct status & confirmed == 0"
         case .confirmed: "ct status confirmed"
         case .replyDirection: "ct direction reply"
+        case .originalDirection: "ct direction original"
+        case .connectionMark(let mask, let value): "ct mark & \(mask.hex) == \(value.hex)"
         case .state(let states): "ct state \(states.text)"
         case .synchronizes: "tcp flags syn"
         case .leavesThroughIPsec: "rt ipsec exists"
@@ -212,6 +217,8 @@ extension Rule.Action {
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
         case .record(let family, let key, let set): "update @\(set) { \(key.text(family)) }"
+        case .markConnection(let mask, let value): "ct mark set ct mark & \((~mask).hex) | \(value.hex)"
+        case .markPacket(let mask, let value): "meta mark set meta mark & \((~mask).hex) | \(value.hex)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
         case .dispatchDestination(let family, let map): "\(family.text) daddr vmap @\(map)"
         case .translateDestination(let family, let key, let map):
@@ -317,8 +324,17 @@ extension Rule.ConnectionState {
     fileprivate var text: String {
         let names: [(Self, String)] = [
             (.invalid, "invalid"), (.established, "established"), (.related, "related"),
+            (.new, "new"),
             (.untracked, "untracked"),
         ]
         return names.filter { contains($0.0) }.map(\.1).joined(separator: ",")
+    }
+}
+
+extension UInt32 {
+    /// As nft writes marks: `0x000000f0`.
+    fileprivate var hex: String {
+        let digits = String(self, radix: 16)
+        return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
     }
 }

@@ -134,6 +134,17 @@ public struct BaseChain: Hashable, Sendable {
     /// Behind an administrator's own destination NAT and Docker's (-100), and before firewalld's (-90).
     public static let prerouting = BaseChain(type: "nat", hook: 0, priority: -95, policy: 1)
 
+    /// `type filter hook prerouting priority mangle + 5; policy accept`.
+    ///
+    /// Behind iptables' mangle (-150): one of its rules that restores a whole mark would else wipe masqd's bits out.
+    public static let markArriving = BaseChain(type: "filter", hook: 0, priority: -145, policy: 1)
+
+    /// `type route hook output priority mangle + 5; policy accept`: a packet whose mark changes is routed anew.
+    public static let markOwn = BaseChain(type: "route", hook: 3, priority: -145, policy: 1)
+
+    /// `type filter hook postrouting priority mangle + 5; policy accept`.
+    public static let markLeaving = BaseChain(type: "filter", hook: 4, priority: -145, policy: 1)
+
     /// `type nat hook postrouting priority srcnat + 5; policy accept`.
     ///
     /// At equal priority the chain registered last runs first, so that plain `srcnat` (100) would depend on who

@@ -63,6 +63,7 @@ struct RulesetBuilder {
         ruleset.append(preroutingPage)
         ruleset.append(accountingPage)
         if !permission.isEmpty { addPermit(to: &ruleset) }
+        if !configuration.uplinks.isEmpty { ruleset.chains += policyRoutingChains }
         return ruleset
     }
 

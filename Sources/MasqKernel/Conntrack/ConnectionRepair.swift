@@ -46,13 +46,14 @@ public struct ConnectionRepair: ~Copyable {
         guard scan.isRunning, let judge else { return nil }
         var failure: NetlinkError?
         let isOver = try scan.step(milliseconds: Self.pieceMilliseconds) { flow in
-            guard judge.isSuspicious(flow) else { return false }
+            if judge.isLost(flow) { return .uplinkLost }
+            guard judge.isSuspicious(flow) else { return nil }
             do throws(NetlinkError) {
-                guard let index = try routes.outputLink(of: flow) else { return false }
-                return judge.isWrong(flow, leavingBy: index)
+                guard let index = try routes.outputLink(of: flow) else { return nil }
+                return judge.isWrong(flow, leavingBy: index) ? .mistranslated : nil
             } catch {
                 failure = failure ?? error
-                return false
+                return nil
             }
         }
         if let failure { throw failure }

@@ -22,10 +22,18 @@ public struct ConntrackScan: ~Copyable {
     public struct Result: Equatable, Sendable {
         /// Entries looked at.
         public var examined = 0
-        /// Entries deleted.
+        /// Entries deleted because they were translated wrongly.
         public var deleted = 0
-        /// The first one that was deleted.
+        /// The first one of those.
         public var example: Flow?
+        /// Entries deleted because their uplink is lost.
+        public var lost = 0
+    }
+
+    /// Why an entry goes.
+    public enum Fault: Sendable {
+        case mistranslated
+        case uplinkLost
     }
 
     /// Opens two sockets in the calling thread's network namespace.
@@ -46,7 +54,7 @@ public struct ConntrackScan: ~Copyable {
 
     /// Begins a walk.
     ///
-    /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, at the first ``step(milliseconds:shouldDelete:)``.
+    /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, at the first ``step(milliseconds:fault:)``.
     public mutating func begin() throws(NetlinkError) {
         sequence = sequence == .max ? 1 : sequence + 1
         result = Result()
@@ -63,7 +71,7 @@ public struct ConntrackScan: ~Copyable {
     /// - Returns: whether the walk is over.
     /// - Throws: ``NetlinkError``; the walk is over then too.
     public mutating func step(
-        milliseconds: Int, shouldDelete: (Flow) -> Bool
+        milliseconds: Int, fault: (Flow) -> Fault?
     ) throws(NetlinkError) -> Bool {
         let end = ContinuousClock.now + .milliseconds(milliseconds)
         repeat {
@@ -84,21 +92,25 @@ public struct ConntrackScan: ~Copyable {
                     isRunning = false
                     return true
                 }
-                try examine(message, shouldDelete)
+                try examine(message, fault)
             }
         } while ContinuousClock.now < end
         return false
     }
 
     private mutating func examine(
-        _ message: NetlinkMessage, _ shouldDelete: (Flow) -> Bool
+        _ message: NetlinkMessage, _ fault: (Flow) -> Fault?
     ) throws(NetlinkError) {
         guard let entry = FlowObject(parsing: message), let flow = entry.flow else { return }
         result.examined += 1
-        guard shouldDelete(flow) else { return }
+        guard let fault = fault(flow) else { return }
         try delete(message, flow.source.family)
-        result.deleted += 1
-        result.example = result.example ?? flow
+        switch fault {
+        case .mistranslated:
+            result.deleted += 1
+            result.example = result.example ?? flow
+        case .uplinkLost: result.lost += 1
+        }
     }
 
     /// Deletes the very entry of a message: by tuple, zone and id, so never another one that took its place.

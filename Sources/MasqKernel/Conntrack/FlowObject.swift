@@ -28,10 +28,12 @@ struct FlowObject: ~Copyable {
             let destination = address(isIPv4 ? ATTR_REPL_IPV4_SRC : ATTR_REPL_IPV6_SRC, family),
             let translatedSource = address(isIPv4 ? ATTR_REPL_IPV4_DST : ATTR_REPL_IPV6_DST, family)
         else { return nil }
-        return Flow(
+        var flow = Flow(
             source: source, destination: destination, translatedSource: translatedSource,
             transport: nfct_get_attr_u8(entry, ATTR_L4PROTO), sourcePort: port(ATTR_ORIG_PORT_SRC),
             destinationPort: port(ATTR_REPL_PORT_SRC))
+        flow.mark = nfct_get_attr_u32(entry, ATTR_MARK)
+        return flow
     }
 
     private func address(_ attribute: nf_conntrack_attr, _ family: AddressFamily) -> IPAddress? {

@@ -2,6 +2,7 @@
 
 import CNetfilter
 import Glibc
+import MasqCore
 
 /// A growing buffer that netlink messages are written into, attribute by attribute.
 ///
@@ -76,6 +77,13 @@ struct MessageWriter: ~Copyable {
         append(UInt16(8))
         append(UInt16(type))
         append(value.bigEndian)
+    }
+
+    /// Writes an attribute of a number in the machine's order, as rtnetlink takes them.
+    mutating func attribute(_ type: Int, native value: UInt32) {
+        append(UInt16(8))
+        append(UInt16(type))
+        append(value)
     }
 
     /// Writes an attribute that holds others.

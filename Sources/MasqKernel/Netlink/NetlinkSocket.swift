@@ -52,6 +52,9 @@ struct NetlinkSocket: ~Copyable {
     /// Leaves a multicast group; what is waiting to be read stays.
     func leave(group: UInt32) { setOption(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, CInt(group)) }
 
+    /// Makes the kernel take the filters of listings at their word, where it can (since 4.20).
+    func checkStrictly() { setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1) }
+
     /// Makes room for bytes that the kernel has not taken yet, or that were not read yet.
     ///
     /// The variant that ignores `net.core.wmem_max` and `rmem_max` needs CAP_NET_ADMIN outside of a user namespace.

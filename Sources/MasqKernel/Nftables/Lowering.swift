@@ -185,6 +185,15 @@ extension Rule.Match {
             // ct direction reply
             rule.loadConnection(NFT_CT_DIRECTION)
             rule.compare([UInt8(IP_CT_DIR_REPLY.rawValue)])
+        case .originalDirection:
+            // ct direction original
+            rule.loadConnection(NFT_CT_DIRECTION)
+            rule.compare([UInt8(IP_CT_DIR_ORIGINAL.rawValue)])
+        case .connectionMark(let mask, let value):
+            // ct mark & 0x000000f0 == 0x00000020
+            rule.loadConnection(NFT_CT_MARK)
+            rule.mask(bytes(of: mask))
+            rule.compare(bytes(of: value))
         case .state(let states):
             // ct state established,related
             rule.testConnection(NFT_CT_STATE, bits: states.rawValue, areSet: true)
@@ -235,6 +244,22 @@ extension Rule.Action {
             // quota name "leak_alarm"
             rule.refer(to: alarm, type: NFT_OBJECT_QUOTA)
         case .clampSegmentSize(let size): size.lower(into: rule)
+        case .markConnection(let mask, let value):
+            // ct mark set ct mark & 0xffffff0f | 0x00000020
+            rule.loadConnection(NFT_CT_MARK)
+            rule.mask(bytes(of: ~mask), flipping: bytes(of: value))
+            rule.add("ct") {
+                $0.set(NFTNL_EXPR_CT_KEY, NFT_CT_MARK.rawValue)
+                $0.set(NFTNL_EXPR_CT_SREG, NFT_REG_1.rawValue)
+            }
+        case .markPacket(let mask, let value):
+            // meta mark set meta mark & 0xffffff1f | 0x00000020
+            rule.loadMeta(NFT_META_MARK)
+            rule.mask(bytes(of: ~mask), flipping: bytes(of: value))
+            rule.add("meta") {
+                $0.set(NFTNL_EXPR_META_KEY, NFT_META_MARK.rawValue)
+                $0.set(NFTNL_EXPR_META_SREG, NFT_REG_1.rawValue)
+            }
         case .dispatch(let direction, let map):
             // oifname vmap @outward
             rule.loadInterfaceName(direction)

@@ -30,9 +30,11 @@ extension Route {
         }
         guard let network = destination(attributes, family, prefixLength: Int(payload[1])) else { return [] }
         return (hops.isEmpty ? [hop] : hops).filter(\.isAlive).map {
-            Route(
+            var route = Route(
                 network, link: $0.link, gateway: $0.gateway, metric: metric, table: table,
                 isConnected: payload[5] == UInt8(RTPROT_KERNEL))
+            route.isOnLink = $0.flags & UInt32(RTNH_F_ONLINK) != 0
+            return route
         }
     }
 
@@ -86,5 +88,35 @@ private struct NextHop {
             rest = UnsafeRawBufferPointer(rebasing: rest[min(aligned(length), rest.count)...])
         }
         return hops
+    }
+}
+
+extension MessageWriter {
+    /// Writes a request about a route of masqd's.
+    mutating func write(_ route: Route, _ type: Int, flags: CInt, _ sequence: UInt32) {
+        beginMessage(
+            type: UInt16(type), flags: UInt16(NLM_F_REQUEST | NLM_F_ACK) | UInt16(flags), sequence: sequence)
+        let family = route.destination.address.family
+        let scope = route.gateway == nil ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE
+        append(
+            padding: [
+                family.rawValue, UInt8(route.destination.prefixLength), 0, 0, 0, RoutingState.ownProtocol,
+                UInt8(scope.rawValue), UInt8(RTN_UNICAST),
+            ])
+        append(UInt32(route.isOnLink ? RTNH_F_ONLINK : 0))
+        if !route.isDefault { attribute(Int(RTA_DST.rawValue), route.destination.address.networkOrder) }
+        if let gateway = route.gateway {
+            if gateway.family == family {
+                attribute(Int(RTA_GATEWAY.rawValue), gateway.networkOrder)
+            } else {
+                // struct rtvia: the family in two bytes, then the address.
+                let family = withUnsafeBytes(of: UInt16(gateway.family.rawValue)) { Array($0) }
+                attribute(Int(RTA_VIA.rawValue), family + gateway.networkOrder)
+            }
+        }
+        attribute(Int(RTA_OIF.rawValue), native: UInt32(bitPattern: route.link))
+        attribute(Int(RTA_PRIORITY.rawValue), native: route.metric)
+        attribute(Int(RTA_TABLE.rawValue), native: route.table)
+        endMessage()
     }
 }

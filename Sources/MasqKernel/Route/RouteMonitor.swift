@@ -2,6 +2,7 @@
 
 import CNetfilter
 import Glibc
+import MasqCore
 
 /// The socket on which rtnetlink says that something about links, addresses, routes or forwarding changed.
 ///
@@ -22,10 +23,12 @@ public struct RouteMonitor: ~Copyable {
         public static let links = Bells(rawValue: 1)
         /// A default route came or went.
         public static let routes = Bells(rawValue: 2)
-        /// A forwarding switch was set.
+        /// A forwarding switch, or another setting of an interface, was set.
         public static let forwarding = Bells(rawValue: 4)
+        /// A rule of policy routing, or a route of masqd's, came or went, and it was somebody else who did it.
+        public static let policy = Bells(rawValue: 8)
         /// All of them: messages were lost, so anything may have changed.
-        public static let all: Bells = [.links, .routes, .forwarding]
+        public static let all: Bells = [.links, .routes, .forwarding, .policy]
     }
 
     /// Joins the groups in the calling thread's network namespace.
@@ -37,7 +40,7 @@ public struct RouteMonitor: ~Copyable {
         socket.reserve(receiving: 4 << 20)
         for group in [
             RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-            RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+            RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE,
         ] {
             try socket.join(group: group.rawValue)
         }
@@ -52,13 +55,16 @@ public struct RouteMonitor: ~Copyable {
 
     /// Reads everything that is waiting, and never waits itself.
     ///
+    /// - Parameter ownPort: whose changes ring nothing.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
-    public func drain() throws(NetlinkError) -> Bells {
+    public func drain(ownPort: UInt32 = 0) throws(NetlinkError) -> Bells {
         var bells: Bells = []
         while true {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else { return bells }
-                for message in messages { bells.formUnion(Bells(message)) }
+                for message in messages where message.portID == 0 || message.portID != ownPort {
+                    bells.formUnion(Bells(message))
+                }
             } catch  where error.code == ENOBUFS {
                 bells = .all
             }
@@ -72,8 +78,14 @@ extension RouteMonitor.Bells {
         switch Int(message.type) {
         case RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR: self = .links
         case RTM_NEWROUTE, RTM_DELROUTE:
-            // struct rtmsg in linux/rtnetlink.h: the destination's prefix length is its second byte.
-            self = message.payload.count > 1 && message.payload[1] == 0 ? .routes : []
+            // struct rtmsg in linux/rtnetlink.h: the destination's prefix length is its second byte, the owner its sixth.
+            let payload = message.payload
+            if payload.count >= 12, payload[5] == RoutingState.ownProtocol {
+                self = .policy
+            } else {
+                self = payload.count > 1 && payload[1] == 0 ? .routes : []
+            }
+        case RTM_NEWRULE, RTM_DELRULE: self = .policy
         case RTM_NEWNETCONF, RTM_DELNETCONF: self = .forwarding
         default: self = []
         }

@@ -64,6 +64,9 @@ import Testing
         configuration.forward.unsolicitedLine = nil
         #expect(configuration.mss.clampLine != nil)
         configuration.mss.clampLine = nil
+        #expect(configuration.policyRouting.marksLine != nil)
+        configuration.policyRouting.marksLine = nil
+        configuration.forward.markLine = nil
         configuration.clients.line = AccessList().line
         configuration.destinations.line = AccessList().line
         configuration.accounting.line = Accounting().line

@@ -18,6 +18,7 @@ struct RandomLife {
         random = SplitMix64(seed: seed)
         found = [.ipv4: Bool.random(using: &random), .ipv6: Bool.random(using: &random)]
         machine.forwarding = found
+        machine.routing.families = [.ipv4, .ipv6]
         configuration = .random(blocks: 1...2, using: &random)
         setMode()
     }
@@ -59,7 +60,7 @@ struct RandomLife {
 
     private mutating func step() {
         let commits = machine.commits.count
-        switch Int.random(in: 0..<12, using: &random) {
+        switch Int.random(in: 0..<13, using: &random) {
         case 0, 1, 2: changeLinks()
         case 3: _ = machine.send(.touched)
         case 4: _ = machine.fireTimer()
@@ -68,6 +69,7 @@ struct RandomLife {
         case 7: machine.failure == nil ? fail() : (machine.failure = nil)
         case 8, 9: reload()
         case 10: _ = machine.reload(refusedBecause: "bad")
+        case 11: touchRouting()
         default:
             // Killed, and started again. What the table remembers is lost where somebody flushed it.
             isUndisturbed = isUndisturbed && !isTableTouched
@@ -105,6 +107,13 @@ struct RandomLife {
         }
     }
 
+    /// Somebody else deletes rules and routes of masqd's.
+    private mutating func touchRouting() {
+        machine.routing.rules = machine.routing.rules.filter { _ in random.next() % 4 > 0 }
+        machine.routing.routes = machine.routing.routes.filter { _ in random.next() % 4 > 0 }
+        if Bool.random(using: &random) { _ = machine.send(.routingTouched) }
+    }
+
     private mutating func setForwarding() {
         isUndisturbed = false
         machine.forwarding[.ipv4] = Bool.random(using: &random)
@@ -135,7 +144,11 @@ extension RandomLife {
         let before = machine.commits.count
         _ = machine.fireTimer()
         if machine.commits.count > before { isTableTouched = false }
+        _ = machine.fireRoutingTimer()
+        _ = machine.send(.routingTouched)
+        expect(machine.send(.routingTouched).isEmpty, "policy routing is not as it should be")
         let memory = machine.table.table.memory
+        keepNumbers()
         var desired = Ruleset.desired(configuration, memory: memory)
         desired.follow(machine.links)
         let isThere = machine.table.table == Snapshot(textOf: desired)
@@ -161,19 +174,33 @@ extension RandomLife {
         expect(machine.commits.dropFirst(commits).allSatisfy { $0 == 0 }, "something was sent again")
     }
 
+    /// Uplinks keep the numbers that they had in an earlier configuration, so these are read off the rules.
+    private mutating func keepNumbers() {
+        for index in configuration.uplinks.indices {
+            let own = machine.routing.rules.first {
+                $0.outInterface == configuration.uplinks[index].interface
+            }
+            let mark = machine.routing.rules.first { $0.mark != nil && $0.action == own?.action }?.mark
+            // Where somebody deleted them and they are to stay away, the number is anybody's.
+            if let mark { configuration.uplinks[index].number = Int(mark.value >> 5) }
+        }
+    }
+
     private mutating func stop() {
         _ = machine.send(.stopRequested)
         expect(machine.exitStatus == .success, "the stop did not end it")
         expect(machine.table.table == Snapshot(), "the table is there after the stop")
+        let isRouting = !machine.routing.rules.isEmpty || !machine.routing.routes.isEmpty
+        expect(!isRouting || machine.commits.isEmpty, "rules or routes are there after the stop")
         if isUndisturbed { expect(machine.forwarding == found, "the switches are not as they were found") }
     }
 
     private mutating func handOver() {
-        let (table, forwarding) = (machine.table.table, machine.forwarding)
+        let (table, forwarding, routing) = (machine.table.table, machine.forwarding, machine.routing)
         _ = machine.send(.handOverRequested)
         expect(machine.exitStatus == .success, "the hand-over did not end it")
         expect(
-            machine.table.table == table && machine.forwarding == forwarding,
+            machine.table.table == table && machine.forwarding == forwarding && machine.routing == routing,
             "the hand-over changed something")
     }
 }

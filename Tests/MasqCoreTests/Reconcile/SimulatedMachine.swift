@@ -11,6 +11,10 @@ struct SimulatedMachine {
     var table = TableModel()
     var forwarding: [AddressFamily: Bool] = [.ipv4: false, .ipv6: false]
     var links = Links()
+    /// masqd's rules and routes, and others' routes; an own route goes with its link.
+    var routing = RoutingState()
+    /// What every change of policy routing fails with, while it is set.
+    var routingFailure: String?
     /// /proc/sys is read-only, as in a container.
     var isForwardingStuck = false
     /// What every commit fails with, while it is set.
@@ -18,8 +22,13 @@ struct SimulatedMachine {
 
     /// The number of changes of every commit that succeeded.
     private(set) var commits: [Int] = []
+    /// How often the connections were walked through.
+    private(set) var walks = 0
     /// The milliseconds of a retry timer that is running.
     private(set) var timer: Int?
+    /// The milliseconds of the timers of policy routing and of probes that are running.
+    private(set) var routingTimer: Int?
+    private(set) var probeTimer: Int?
     /// How the process ended, if it did.
     private(set) var exitStatus: Action.ExitStatus?
     /// The service manager waits for READY: since the start, or since RELOADING.
@@ -36,8 +45,9 @@ struct SimulatedMachine {
     mutating func start(_ configuration: Configuration) -> [Action] {
         reconciler = Reconciler()
         (timer, exitStatus, awaitsReady) = (nil, nil, true)
+        (routingTimer, probeTimer) = (nil, nil)
         return send(.memoryFound(table.table.memory)) + send(.forwardingRead(forwarding))
-            + send(.linksDumped(links)) + send(.configurationLoaded(configuration))
+            + send(.routingDumped(routing, links)) + send(.configurationLoaded(configuration))
     }
 
     /// SIGHUP, with a good file.
@@ -59,7 +69,23 @@ struct SimulatedMachine {
     /// The links are these now, and rtnetlink says so.
     mutating func change(_ links: Link...) -> [Action] {
         self.links = Links(links)
+        // The kernel takes the routes of a link that is gone or switched off.
+        routing.routes = routing.routes.filter { route in links.contains { $0.index == route.link && $0.isUp }
+        }
         return send(.linksDumped(self.links))
+    }
+
+    /// The timer of policy routing has run out.
+    mutating func fireRoutingTimer() -> [Action] {
+        routingTimer = nil
+        return send(.routingTimerFired)
+    }
+
+    /// A round of probes is over, in which these interfaces had an answer.
+    mutating func endRound(answeredBy interfaces: String...) -> [Action] {
+        probeTimer = nil
+        for interface in interfaces { _ = send(.probeAnswered(interface: interface)) }
+        return send(.probeTimerFired)
     }
 
     /// The retry timer's time is over.
@@ -76,9 +102,19 @@ struct SimulatedMachine {
             switch action {
             case .commit(let ruleset): noticed += send(commit(ruleset))
             case .inspect(let ruleset): noticed += send(.inspected(changes: differences(from: ruleset).count))
-            case .repairConnections: noticed += send(.connectionsRepaired(deleted: 0, example: nil))
+            case .repairConnections:
+                walks += 1
+                noticed += send(.connectionsRepaired(deleted: 0, example: nil))
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
             case .auditForeign, .editForeign, .closeForeign, .startForeignTimer: break
+            case .readRouting: noticed += send(.routingDumped(routing, links))
+            case .changeRouting(let changes):
+                if routingFailure == nil { changes.forEach { routing.make($0) } }
+                noticed.append(action)
+                noticed += send(.routingChanged(failure: routingFailure))
+            case .startRoutingTimer(let milliseconds): routingTimer = milliseconds
+            case .startProbeTimer(let milliseconds): probeTimer = milliseconds
+            case .sendProbes: noticed.append(action)
             case .startRepairTimer: noticed += send(.repairTimerFired)
             case .removeTable, .setForwarding, .startRetryTimer, .log, .accuse, .notifyReady, .notifyStatus,
                 .exit:
@@ -117,7 +153,9 @@ struct SimulatedMachine {
         switch action {
         case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
             .accuse,
-            .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer:
+            .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer, .readRouting,
+            .changeRouting, .sendProbes,
+            .startRoutingTimer, .startProbeTimer:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):
@@ -130,6 +168,22 @@ struct SimulatedMachine {
             if !awaitsReady { violations.append("READY that nobody waits for") }
             awaitsReady = false
         case .exit(let status): exitStatus = status
+        }
+    }
+}
+
+extension RoutingState {
+    /// What a change does in the kernel.
+    fileprivate mutating func make(_ change: RoutingChange) {
+        switch change {
+        case .addRule(let rule): rules.insert(rule)
+        case .deleteRule(let rule): rules.remove(rule)
+        case .setRoute(let route):
+            routes = routes.filter {
+                ($0.table, $0.destination, $0.metric) != (route.table, route.destination, route.metric)
+            }
+            routes.insert(route)
+        case .deleteRoute(let route): routes.remove(route)
         }
     }
 }

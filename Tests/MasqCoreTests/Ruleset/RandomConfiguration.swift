@@ -21,6 +21,13 @@ extension Configuration {
         if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }
         configuration.forward.foreignDrop = ForeignDrop.allCases.randomElement(using: &generator) ?? .report
         configuration.forward.mark = 1 << UInt32.random(in: 0..<32, using: &generator)
+        let names = interfaceNames.shuffled(using: &generator).prefix(Int(generator.next() % 4))
+        configuration.uplinks = names.enumerated().map { index, name in
+            var uplink = UplinkBlock(line: 1000 + index, interface: name, number: index + 1)
+            uplink.onLoss = Bool.random(using: &generator) ? .drop : .keep
+            return uplink
+        }
+        configuration.policyRouting.failover = Bool.random(using: &generator)
         for number in 1...Int.random(in: blocks, using: &generator) {
             configuration.outbound.append(.random(line: 10 * number, using: &generator))
         }

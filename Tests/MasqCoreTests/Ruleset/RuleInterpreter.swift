@@ -28,6 +28,7 @@ struct SimulatedPacket {
         var isConfirmed = false
         var isReply = false
         var isAssured = false
+        var mark: UInt32 = 0
     }
 
     /// The first packet of a connection.
@@ -58,6 +59,8 @@ struct SimulatedOutcome: Equatable {
     var clamped: Rule.SegmentSize?
     /// The packet's mark at the end.
     var mark: UInt32 = 0
+    /// The connection's mark at the end.
+    var connectionMark: UInt32 = 0
 }
 
 extension Ruleset {
@@ -65,13 +68,16 @@ extension Ruleset {
     func outcome(of packet: SimulatedPacket, in chain: String) -> SimulatedOutcome? {
         guard let base = chains.first(where: { $0.name == chain })?.base else { return nil }
         var outcome = SimulatedOutcome(
-            verdict: base.policy == 0 ? .drop : .accept, counter: nil, ruleCount: 0, mark: packet.mark)
+            verdict: base.policy == 0 ? .drop : .accept, counter: nil, ruleCount: 0, mark: packet.mark,
+            connectionMark: packet.connection?.mark ?? 0)
         _ = run(packet, chain, &outcome)
         return outcome
     }
 
     /// Returns whether the packet is decided on.
-    private func run(_ packet: SimulatedPacket, _ name: String, _ outcome: inout SimulatedOutcome) -> Bool {
+    private func run(
+        _ packet: SimulatedPacket, _ name: String, _ outcome: inout SimulatedOutcome
+    ) -> Bool {
         for rule in chains.first(where: { $0.name == name })?.rules ?? [] {
             outcome.ruleCount += 1
             guard rule.matches.allSatisfy({ matches(packet, $0) }) else { continue }
@@ -94,6 +100,12 @@ extension Ruleset {
                 continue
             case .clampSegmentSize(let size):
                 outcome.clamped = size
+                continue
+            case .markConnection(let mask, let value):
+                outcome.connectionMark = outcome.connectionMark & ~mask | value
+                continue
+            case .markPacket(let mask, let value):
+                outcome.mark = outcome.mark & ~mask | value
                 continue
             case .jump(let chain):
                 if run(packet, chain, &outcome) { return true }
@@ -150,6 +162,8 @@ extension Ruleset {
         case .unconfirmed: return packet.connection?.isConfirmed == false
         case .confirmed: return packet.connection?.isConfirmed == true
         case .replyDirection: return packet.connection?.isReply == true
+        case .originalDirection: return packet.connection?.isReply == false
+        case .connectionMark(let mask, let value): return packet.connection.map { $0.mark & mask } == value
         case .state(let states): return !packet.state.isDisjoint(with: states)
         case .synchronizes: return packet.transport == .tcp && packet.synchronizes
         case .leavesThroughIPsec: return packet.isEncrypted

@@ -121,7 +121,8 @@ import Testing
     func comments() {
         for sample in Self.samples {
             let (seed, configuration, ruleset) = (sample.seed, sample.configuration, sample.ruleset)
-            let lines = configuration.outbound.map(\.line) + [configuration.forward.unsolicitedLine ?? 0]
+            let blocks = configuration.outbound.map(\.line) + configuration.uplinks.map(\.line)
+            let lines = blocks + [configuration.forward.unsolicitedLine ?? 0]
             let place =
                 switch configuration.origin {
                 case .commandLine: ["command line"]
@@ -140,7 +141,7 @@ import Testing
     }
 
     @Test(
-        "The base chains are two, with the policy of the configuration; one more where anything is translated, or mapped inward, and two where others are opened"
+        "The base chains are two, with the policy of the configuration; one more where anything is translated, or mapped inward, and more for others and uplinks"
     )
     func baseChains() {
         for sample in Self.samples {
@@ -168,6 +169,11 @@ import Testing
             if configuration.forward.foreignDrop == .open, remembersOpening {
                 expected["permit"] = BaseChain(type: "filter", hook: 2, priority: -140, policy: 1)
                 expected["permit_end"] = BaseChain(type: "filter", hook: 2, priority: 1000, policy: 1)
+            }
+            if !configuration.uplinks.isEmpty {
+                expected["mark_arriving"] = BaseChain(type: "filter", hook: 0, priority: -145, policy: 1)
+                expected["mark_own"] = BaseChain(type: "route", hook: 3, priority: -145, policy: 1)
+                expected["mark_leaving"] = BaseChain(type: "filter", hook: 4, priority: -145, policy: 1)
             }
             #expect(bases == expected)
         }

@@ -32,6 +32,7 @@ import Testing
         // No carrier: up all the same.
         try namespace.ip("link set uplink up")
         #expect(try links(in: namespace).byIndex[index]?.isUp == true)
+        #expect(try links(in: namespace).byIndex[index]?.hasCarrier == false)
         try namespace.ip("link set uplink down", "link set uplink name wan@1")
         let renamed = try links(in: namespace)
         uplink.name = "wan@1"
@@ -39,6 +40,18 @@ import Testing
         #expect(renamed.named("uplink") == nil)
         try namespace.ip("link del wan@1")
         #expect(try links(in: namespace).byIndex.count == 1)
+    }
+
+    @Test("Both ends up is a carrier, and a link on which nobody asks for the next hop needs no gateway")
+    func carrier() throws {
+        let (namespace, index) = try scenery()
+        try namespace.ip("link set uplink arp off up", "link set peer up")
+        try eventually("uplink has a carrier") {
+            try self.links(in: namespace).byIndex[index]?.hasCarrier == true
+        }
+        let links = try links(in: namespace)
+        #expect(links.byIndex[index]?.resolvesNeighbours == false)
+        #expect(links.named("peer")?.resolvesNeighbours == true)
     }
 
     @Test("Addresses belong to the link's index, whatever label they have")

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import CNetfilter
+import Glibc
+import MasqCore
+
+/// The rtnetlink socket by which policy routing is read and changed, open for the daemon's life.
+///
+/// What is masqd's carries ``RoutingState/ownProtocol``; every deletion names it, so the kernel itself spares all else.
+public struct PolicyRouting: ~Copyable {
+    private let socket: NetlinkSocket
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var sequence: UInt32 = 0
+
+    /// How often a listing that somebody disturbed is begun again before that counts as a failure.
+    private static let maximumAttempts = 20
+
+    /// Opens the socket in the calling thread's network namespace.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init() throws(NetlinkError) {
+        socket = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        // The kernel then lists one table, or one owner's routes, and not a million of BGP's (since 4.20).
+        socket.checkStrictly()
+        buffer = .allocate(byteCount: 65536, alignment: 16)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The port ID, by which events name who made a change.
+    public var portID: UInt32 { socket.portID }
+
+    /// Reads what is masqd's, and where tables are asked for, what others have in them and in the main one.
+    ///
+    /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first.
+    public mutating func state(tables: [UInt32]) throws(NetlinkError) -> RoutingState {
+        for _ in 1..<Self.maximumAttempts {
+            do { return try dumpState(tables) } catch  where error.isTransient { continue }
+        }
+        return try dumpState(tables)
+    }
+
+    private mutating func dumpState(_ tables: [UInt32]) throws(NetlinkError) -> RoutingState {
+        var state = RoutingState()
+        for family in AddressFamily.allCases {
+            try dump(RTM_GETRULE, header: [family.rawValue] + [UInt8](repeating: 0, count: 11), "rules") {
+                // A kernel without the family lists another one's.
+                guard $0.payload.count >= 12, $0.payload[0] == family.rawValue else { return }
+                state.families.insert(family)
+                if let rule = RoutingRule(own: $0) { state.rules.insert(rule) }
+            }
+        }
+        for family in state.families {
+            try dumpRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
+            for table in tables.isEmpty ? [] : [Route.mainTable] + tables {
+                try dumpRoutes(family, table: table) {
+                    guard !$0.isOwn else { return }
+                    // With many routes in the main table most lead through a gateway to somewhere.
+                    state.foreignRoutes.formUnion($0.routes.filter { $0.isDefault || $0.gateway == nil })
+                }
+            }
+        }
+        if !tables.isEmpty { state.reversePathFilters = try reversePathFilters() }
+        return state
+    }
+
+    /// A message's route, one for each next hop.
+    private struct Listed {
+        let isOwn: Bool
+        let routes: [Route]
+    }
+
+    /// Lists a table's routes, or without a table masqd's own in all of them.
+    private mutating func dumpRoutes(
+        _ family: AddressFamily, table: UInt32?, _ handle: (Listed) -> Void
+    ) throws(NetlinkError) {
+        // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
+        let owner = table == nil ? RoutingState.ownProtocol : 0
+        let header = [family.rawValue, 0, 0, 0, 0, owner, 0, 0, 0, 0, 0, 0]
+        do {
+            try dump(RTM_GETROUTE, header: header, "routes", table: table) { message in
+                guard message.type == UInt16(RTM_NEWROUTE), message.payload.count >= 12,
+                    message.payload[0] == family.rawValue
+                else { return }
+                // Kernels that know no filter list everything. A route for some sources only (the third byte) is no way for all.
+                let isOwn = message.payload[5] == RoutingState.ownProtocol
+                let routes = (message.payload[2] == 0 ? Route.all(in: message) : []).filter {
+                    table == nil || $0.table == table
+                }
+                if table != nil || isOwn { handle(Listed(isOwn: isOwn, routes: routes)) }
+            }
+        } catch  where error.operation == .dump && error.code == ENOENT {
+            return  // there is no such table yet
+        }
+    }
+
+    /// How each interface checks the way back, by index; -1 is "all" (`NETCONFA_IFINDEX_ALL`).
+    private mutating func reversePathFilters() throws(NetlinkError) -> [Int32: Int32] {
+        var filters: [Int32: Int32] = [:]
+        // struct netconfmsg: the family, padded to four bytes.
+        try dump(RTM_GETNETCONF, header: [UInt8(AF_INET), 0, 0, 0], "interface settings") { message in
+            var index: Int32?
+            var filter: Int32?
+            for attribute in message.attributes(after: 4) {
+                switch Int(attribute.type) {
+                case NETCONFA_IFINDEX: index = Int32(bitPattern: attribute.native32)
+                case NETCONFA_RP_FILTER: filter = Int32(bitPattern: attribute.native32)
+                default: break
+                }
+            }
+            if let index, let filter { filters[index] = filter }
+        }
+        return filters
+    }
+
+    private mutating func dump(
+        _ type: Int, header: [UInt8], _ object: String, table: UInt32? = nil,
+        _ handle: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
+        var request = MessageWriter(capacity: 64)
+        request.beginMessage(
+            type: UInt16(type), flags: UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP), sequence: nextSequence())
+        request.append(padding: header)
+        if let table { request.attribute(Int(RTA_TABLE.rawValue), native: table) }
+        request.endMessage()
+        try socket.dump(request, sequence: sequence, object: object, buffer: buffer) {
+            (message) throws(NetlinkError) in handle(message)
+        }
+    }
+
+    private mutating func nextSequence() -> UInt32 {
+        sequence = sequence == .max ? 1 : sequence + 1
+        return sequence
+    }
+}
+
+// Changes, one after the other: the kernel has no transactions for routes.
+extension PolicyRouting {
+    /// Makes changes in order, up to the first that fails.
+    ///
+    /// What is to be there and is, and what is to go and is gone, is no failure.
+    ///
+    /// - Throws: ``NetlinkError`` with operation `.commit`.
+    public mutating func apply(_ changes: [RoutingChange]) throws(NetlinkError) {
+        for change in changes {
+            var request = MessageWriter(capacity: 256)
+            let sequence = nextSequence()
+            let harmless: CInt
+            switch change {
+            case .addRule(let rule):
+                harmless = EEXIST
+                request.write(rule, RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL, sequence)
+            case .deleteRule(let rule):
+                harmless = ENOENT
+                request.write(rule, RTM_DELRULE, flags: 0, sequence)
+            case .setRoute(let route):
+                harmless = EEXIST
+                request.write(route, RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, sequence)
+            case .deleteRoute(let route):
+                harmless = ESRCH
+                request.write(route, RTM_DELROUTE, flags: 0, sequence)
+            }
+            let code = try answer(to: request, sequence)
+            if code != 0, code != harmless { throw NetlinkError(.commit, code: code, object: "\(change)") }
+        }
+    }
+
+    private func answer(to request: borrowing MessageWriter, _ sequence: UInt32) throws(NetlinkError) -> CInt
+    {
+        try socket.send(request.bytes)
+        while let messages = try socket.receive(into: buffer, waiting: true) {
+            for message in messages where message.sequence == sequence {
+                if let code = message.errorCode { return code }
+            }
+        }
+        return 0
+    }
+}
