@@ -23,12 +23,7 @@ extension Change: CustomStringConvertible {
     public var description: String {
         switch self {
         case .addTable, .deleteTable: "table inet \(Ruleset.tableName)"
-        case .addObject(let object), .deleteObject(let object):
-            switch object {
-            case .counter(object.name): "counter \(object.name)"
-            case .quota(object.name): "quota \(object.name)"
-            default: "object \(object.name)"
-            }
+        case .addObject(let object), .deleteObject(let object): "\(object)"
         case .addSet(let name, _), .deleteSet(let name): "set \(name)"
         case .addElements(let set, _), .deleteElements(let set, _), .flushSet(let set):
             "elements of set \(set)"
@@ -50,28 +45,52 @@ public enum Difference {
             return current.tableFlags == nil ? [] : [.deleteTable]
         }
         let sets = SetChanges(from: current, to: desired)
-        let chains = ChainChanges(from: current, to: desired, recreatedSets: sets.recreated)
+        let objects = ObjectChanges(from: current, to: desired)
+        // What is replaced must be free of rules, and which ones refer to it can't be told from their bytes.
+        let chains = ChainChanges(
+            from: current, to: desired, refillsAll: !sets.recreated.isEmpty || !objects.replaced.isEmpty)
 
         var changes: [Change] = []
         if current.tableFlags != desiredFlags { changes.append(.addTable(flags: desiredFlags)) }
-        changes += sorted(desired.objects.subtracting(current.objects)).map(Change.addObject)
+        changes += objects.added
         changes += chains.made
         // Elements and rules hold references: what is to be deleted must be free of them first.
         changes += chains.flushed
         changes += sets.elementsDeleted
         changes += chains.replaced
         changes += sets.deleted
+        changes += objects.replaced
         changes += sets.made
         // Behind the sets, which their rules refer to, and before the elements, which refer to chains by name.
         changes += chains.filled
         changes += sets.elementsAdded
         changes += chains.deleted
-        changes += sorted(current.objects.subtracting(desired.objects)).map(Change.deleteObject)
+        changes += objects.deleted
         return changes
     }
+}
 
-    private static func sorted(_ objects: Set<Snapshot.StatefulObject>) -> [Snapshot.StatefulObject] {
-        objects.sorted { ($0.type, $0.name) < ($1.type, $1.name) }
+/// What happens to counters and other named objects.
+private struct ObjectChanges {
+    var added: [Change] = []
+    /// Objects of another content than wanted, each deleted and made anew: most kinds can't be changed, and the kernel
+    /// says nothing where it ignores the wish (`nf_tables_newobj` in net/netfilter/nf_tables_api.c).
+    var replaced: [Change] = []
+    var deleted: [Change] = []
+
+    init(from current: Snapshot, to desired: Snapshot) {
+        let surplus = current.objects.subtracting(desired.objects).sorted { $0.key < $1.key }
+        let missing = desired.objects.subtracting(current.objects).sorted { $0.key < $1.key }
+        let others = Dictionary(surplus.map { ($0.key, $0) }) { first, _ in first }
+        for object in missing {
+            if let old = others[object.key] {
+                replaced += [.deleteObject(old), .addObject(object)]
+            } else {
+                added.append(.addObject(object))
+            }
+        }
+        let kept = Set(missing.map(\.key))
+        deleted = surplus.filter { !kept.contains($0.key) }.map(Change.deleteObject)
     }
 }
 
@@ -126,9 +145,7 @@ private struct ChainChanges {
     var filled: [Change] = []
     var deleted: [Change] = []
 
-    init(from current: Snapshot, to desired: Snapshot, recreatedSets: Set<String>) {
-        // A set can be deleted only when no rule refers to it, and which ones do can't be told from their bytes.
-        let refillsAll = !recreatedSets.isEmpty
+    init(from current: Snapshot, to desired: Snapshot, refillsAll: Bool) {
         for (name, old) in current.chains.sorted(by: { $0.key < $1.key }) {
             let new = desired.chains[name]
             let isKept = new.map { Self.canBecome(old.base, $0.base) } ?? false

@@ -16,26 +16,6 @@ public struct Snapshot: Equatable, Sendable {
     /// A snapshot of a kernel that has no such table.
     public init() {}
 
-    /// A counter, or another kind of stateful object that somebody put into the table.
-    public struct StatefulObject: Hashable, Sendable {
-        /// The kind (`NFT_OBJECT_COUNTER` … in linux/netfilter/nf_tables.h).
-        public var type: UInt32
-        /// The name, unique among objects of its kind.
-        public var name: String
-
-        /// Makes an object.
-        public init(type: UInt32, name: String) {
-            self.type = type
-            self.name = name
-        }
-
-        /// A named counter (`NFT_OBJECT_COUNTER`).
-        public static func counter(_ name: String) -> StatefulObject { .init(type: 1, name: name) }
-
-        /// A named quota (`NFT_OBJECT_QUOTA`).
-        public static func quota(_ name: String) -> StatefulObject { .init(type: 2, name: name) }
-    }
-
     /// A set or map.
     public struct SetState: Equatable, Sendable {
         /// What can't be changed while the set exists.

@@ -61,12 +61,7 @@ struct Batch: ~Copyable {
         case .addObject(let object):
             begin(NFT_MSG_NEWOBJ, flags: NLM_F_CREATE, table: NFTA_OBJ_TABLE)
             append(object)
-            writer.nest(Int(NFTA_OBJ_DATA.rawValue)) {
-                guard object == .quota(object.name) else { return }
-                // over 1 bytes: the smallest that the kernel takes
-                $0.attribute(Int(NFTA_QUOTA_BYTES.rawValue), [0, 0, 0, 0, 0, 0, 0, 1])
-                $0.attribute(Int(NFTA_QUOTA_FLAGS.rawValue), bigEndian: UInt32(NFT_QUOTA_F_INV.rawValue))
-            }
+            writer.nest(Int(NFTA_OBJ_DATA.rawValue)) { $0.append(object.content) }
         case .deleteObject(let object):
             begin(NFT_MSG_DELOBJ, table: NFTA_OBJ_TABLE)
             append(object)
@@ -160,7 +155,7 @@ struct Batch: ~Copyable {
 
     private mutating func append(_ object: Snapshot.StatefulObject) {
         writer.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
-        writer.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.type)
+        writer.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.content.type)
     }
 
     private mutating func append(_ name: String, _ base: BaseChain?) {

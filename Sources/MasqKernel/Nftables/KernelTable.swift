@@ -91,7 +91,7 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``; `ENOENT` where somebody deleted the alarm.
     public mutating func rearmLeakAlarm() throws(NetlinkError) {
-        try connection.reset(.quota(Ruleset.leakAlarm))
+        try connection.reset(.alarm(Ruleset.leakAlarm))
     }
 
     /// The port ID by which the kernel names masqd's own commits in events.

@@ -9,7 +9,7 @@ extension Snapshot {
     public init(lowering ruleset: Ruleset) {
         self.init()
         tableFlags = 0
-        objects = Set(ruleset.counters.map { .counter($0) } + ruleset.alarms.map { .quota($0) })
+        objects = ruleset.objects
         for set in ruleset.sets {
             sets[set.name] = SetState(shape: SetShape(of: set.elements), elements: set.elements)
         }

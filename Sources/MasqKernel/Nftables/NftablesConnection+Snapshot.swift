@@ -75,7 +75,7 @@ extension NftablesConnection {
         request.beginNftables(NFT_MSG_GETOBJ_RESET, family: Batch.family, flags: 0, sequence: sequence)
         request.attribute(Int(NFTA_OBJ_TABLE.rawValue), Ruleset.tableName)
         request.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
-        request.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.type)
+        request.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.content.type)
         request.endMessage()
         try socket.dump(request, sequence: sequence, object: object.name, buffer: buffer) {
             (_) throws(NetlinkError) in

@@ -48,15 +48,6 @@ extension BaseChain {
     }
 }
 
-extension Snapshot.StatefulObject {
-    /// Reads what a listing says about an object (NFT_MSG_NEWOBJ).
-    init(_ attributes: Attributes) {
-        self.init(
-            type: attributes.number(NFTA_OBJ_TYPE.rawValue) ?? 0,
-            name: attributes.string(NFTA_OBJ_NAME.rawValue))
-    }
-}
-
 extension Snapshot.SetShape {
     /// Reads what a listing says about a set (NFT_MSG_NEWSET).
     init(_ attributes: Attributes) {

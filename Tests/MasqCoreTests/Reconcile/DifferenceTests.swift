@@ -238,7 +238,7 @@ import Testing
     @Test("What somebody else put into the table goes, after everything that names it")
     func strangers() throws {
         var current = Self.table
-        current.objects.formUnion([.counter("theirs"), .init(type: 2, name: "hits")])
+        current.objects.formUnion([.counter("theirs"), .alarm("hits")])
         current.sets["theirs"] = .init(
             shape: .jumps, elements: .jumps(["eth0": "stranger", "eth1": "empty"]))
         current.chains["stranger"] = .init(
@@ -256,8 +256,23 @@ import Testing
                 .deleteChain("empty"),
                 .deleteChain("stranger"),
                 .deleteObject(.counter("theirs")),
-                .deleteObject(.init(type: 2, name: "hits")),
+                .deleteObject(.alarm("hits")),
             ])
+    }
+
+    @Test("An object of another content is replaced, after every rule that may refer to it is gone")
+    func replacedObject() throws {
+        var current = Self.table
+        var desired = Self.table
+        current.objects.insert(.init("alarm", .quota(bytes: 5, flags: 0)))
+        desired.objects.insert(.alarm("alarm"))
+        let refilled = Self.table.chains.filter { !$0.value.rules.isEmpty }.keys.sorted()
+        var expected: [Change] = refilled.map { .flushChain($0) }
+        expected += [.deleteObject(.init("alarm", .quota(bytes: 5, flags: 0))), .addObject(.alarm("alarm"))]
+        expected += refilled.flatMap { name in
+            (Self.table.chains[name]?.rules ?? []).map { .addRule(chain: name, $0) }
+        }
+        #expect(try changes(from: current, to: desired) == expected)
     }
 
     @Test("A change names its object as an error should")
@@ -266,8 +281,8 @@ import Testing
             (.addTable(flags: 0), "table inet masqd"), (.deleteTable, "table inet masqd"),
             (.addObject(.counter("hits")), "counter hits"),
             (.deleteObject(.counter("hits")), "counter hits"),
-            (.addObject(.quota("alarm")), "quota alarm"),
-            (.deleteObject(.init(type: 5, name: "theirs")), "object theirs"),
+            (.addObject(.alarm("alarm")), "quota alarm"),
+            (.deleteObject(.init("theirs", .other(type: 4, data: []))), "object theirs"),
             (.addSet("lan", .ipv4), "set lan"), (.deleteSet("lan"), "set lan"),
             (.addElements(set: "lan", .interfaces([])), "elements of set lan"),
             (.deleteElements(set: "lan", .interfaces([])), "elements of set lan"),

@@ -79,7 +79,7 @@ extension TableModel {
         switch Int.random(in: 0..<16, using: &generator) {
         case 0: return .addTable(flags: 1)
         case 1: return .addObject(.counter("stranger"))
-        case 2: return .addObject(.init(type: 2, name: any(table.objects.map(\.name))))
+        case 2: return .addObject(.init(any(table.objects.map(\.name)), .quota(bytes: 5, flags: 0)))
         case 3: return .deleteSet(set)
         case 4: return .addSet(set, shapes.randomElement(using: &generator) ?? .ipv4)
         case 5: return .addElements(set: set, .jumps(["eth7": chain]))

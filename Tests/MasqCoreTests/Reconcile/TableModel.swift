@@ -7,7 +7,7 @@ extension Snapshot {
     init(textOf ruleset: Ruleset) {
         self.init()
         tableFlags = 0
-        objects = Set(ruleset.counters.map { .counter($0) } + ruleset.alarms.map { .quota($0) })
+        objects = ruleset.objects
         for set in ruleset.sets {
             sets[set.name] = SetState(shape: .model(of: set.elements), elements: set.elements)
         }
@@ -92,11 +92,12 @@ struct TableModel {
         case .addTable: break
         case .deleteTable: self = TableModel()
         case .addObject(let object):
-            guard table.objects.insert(object).inserted else { throw .exists(object.name) }
+            guard !hasObject(object.key) else { throw .exists(object.name) }
+            table.objects.insert(object)
         case .deleteObject(let object):
-            guard table.objects.contains(object) else { throw .absent(object.name) }
-            try checkIsFree(.object(object))
-            table.objects.remove(object)
+            guard hasObject(object.key) else { throw .absent(object.name) }
+            try checkIsFree(.object(object.key))
+            table.objects = table.objects.filter { $0.key != object.key }
         case .addSet(let name, let shape):
             guard table.sets[name] == nil else { throw .exists(name) }
             table.sets[name] = .init(shape: shape, elements: .none(of: shape))
@@ -138,10 +139,14 @@ struct TableModel {
         count(rules, -1)
     }
 
+    private func hasObject(_ key: Snapshot.StatefulObject.Key) -> Bool {
+        table.objects.contains { $0.key == key }
+    }
+
     private func checkIsThere(_ reference: Reference) throws(Refusal) {
         switch reference {
         case .object(let object):
-            guard table.objects.contains(object) else { throw .absent(object.name) }
+            guard hasObject(object) else { throw .absent(object.name) }
         case .set(let name):
             guard table.sets[name] != nil else { throw .absent(name) }
         case .chain(let name):
@@ -232,7 +237,7 @@ extension TableModel {
 
 /// What a rule or an element names.
 enum Reference: Hashable {
-    case object(Snapshot.StatefulObject)
+    case object(Snapshot.StatefulObject.Key)
     case set(String)
     case chain(String)
 
@@ -249,7 +254,8 @@ enum Reference: Hashable {
             if previous.elementsEqual("name".utf8) {
                 // counter name "…", quota name "…"
                 let isQuota = first.elementsEqual("quota".utf8)
-                references.append(.object(isQuota ? .quota(name()) : .counter(name())))
+                let object: Snapshot.StatefulObject = isQuota ? .alarm(name()) : .counter(name())
+                references.append(.object(object.key))
             }
             (first, previous) = (previous, word)
         }

@@ -203,6 +203,13 @@ struct Interference: CustomTestStringConvertible, Sendable {
                 add map inet masqd mine { type ipv4_addr : quota; elements = { 192.0.2.1 : "masquerade_1" }; }
                 """),
         Interference(
+            "the leak alarm made anew with a quota that never rings", touches: "quota leak_alarm", "chain",
+            script: """
+                flush table inet masqd
+                delete quota inet masqd leak_alarm
+                add quota inet masqd leak_alarm { over 1 mbytes; }
+                """),
+        Interference(
             "a counter deleted", touches: "counter unsolicited", "chain unsolicited",
             script: """
                 flush chain inet masqd unsolicited
