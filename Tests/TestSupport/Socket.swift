@@ -57,10 +57,10 @@ public final class Socket: @unchecked Sendable {  // nothing in it changes
     }
 
     /// Lets others connect.
-    func listen() throws { try check(Glibc.listen(descriptor, 1024), "listen") }
+    public func listen() throws { try check(Glibc.listen(descriptor, 1024), "listen") }
 
     /// The next connection in the queue and its peer; nil when there is none.
-    func accept() -> (Socket, Endpoint)? {
+    public func accept() -> (Socket, Endpoint)? {
         var storage = sockaddr_storage()
         var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let descriptor = withUnsafeMutablePointer(to: &storage) {

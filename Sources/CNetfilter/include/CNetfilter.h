@@ -11,6 +11,7 @@
 
 #include <netinet/in.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>

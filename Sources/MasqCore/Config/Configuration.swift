@@ -81,6 +81,10 @@ public struct Configuration: Equatable, Sendable {
         public var unsolicitedLine: Int?
         /// The line of `policy`, where the file sets it.
         public var policyLine: Int?
+        /// `flow_offload`: whether connections under way are forwarded past the rules.
+        public var flowOffload = FlowOffload.off
+        /// The line of `flow_offload`, where the file sets it.
+        public var flowOffloadLine: Int?
         /// `foreign_drop`: what others' tables do to masqueraded traffic.
         public var foreignDrop = ForeignDrop.report
         /// `mark`: the one bit of a packet's mark that others' chains are opened with.
@@ -93,6 +97,18 @@ public struct Configuration: Equatable, Sendable {
 
         /// Makes the section with its defaults.
         public init() {}
+    }
+
+    /// Who forwards translated connections that are under way.
+    public enum FlowOffload: String, CaseIterable, Sendable {
+        /// The kernel, packet by packet through all hooks.
+        case off
+        /// A flowtable (kernel 4.16), without the hooks behind ingress.
+        case software
+        /// The network cards, by a flowtable with `flags offload` (kernel 5.5).
+        case hardware
+        /// As `software` where the kernel has flowtables, else as `off`.
+        case auto
     }
 
     /// What to do about others' rules that drop or translate masqueraded traffic.
@@ -129,10 +145,18 @@ public struct Configuration: Equatable, Sendable {
         }
     }
 
-    /// `[conntrack]`: connections that the kernel translates wrongly for ever.
+    /// `[conntrack]`: what the kernel knows of connections.
     public struct Conntrack: Equatable, Sendable {
-        /// `repair`: delete them, so that their next packet is translated anew.
+        /// `repair`: delete those that are translated wrongly for ever, so that their next packet is translated anew.
         public var repair = true
+        /// `helpers`: protocols that announce further connections, in the file's order.
+        public var helpers: [TrackedProtocol] = []
+        /// The line of `helpers`, where the file sets it.
+        public var helpersLine: Int?
+        /// `timeouts` and the keys beside it: the seconds that are not the kernel's own.
+        public var timeouts: [ConnectionTimeout: UInt32] = [:]
+        /// The first line about timeouts, where the file has one.
+        public var timeoutsLine: Int?
 
         /// Makes the section with its defaults.
         public init() {}

@@ -150,6 +150,9 @@ struct ConfigurationReader {
             case "unsolicited":
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
+            case "flow_offload":
+                forward.flowOffload = choice(entry) ?? forward.flowOffload
+                forward.flowOffloadLine = entry.position.line
             case "foreign_drop": forward.foreignDrop = choice(entry) ?? forward.foreignDrop
             case "mark":
                 forward.mark = markBit(entry) ?? forward.mark
@@ -166,15 +169,6 @@ struct ConfigurationReader {
                 mss.clamp = clamp(entry) ?? mss.clamp
                 mss.clampLine = entry.position.line
             default: reportUnknown(entry, in: .mss)
-            }
-        }
-    }
-
-    private mutating func readConntrack(_ table: TomlValue, into conntrack: inout Configuration.Conntrack) {
-        for entry in table.entries {
-            switch entry.key {
-            case "repair": conntrack.repair = boolean(entry) ?? conntrack.repair
-            default: reportUnknown(entry, in: .conntrack)
             }
         }
     }
@@ -267,9 +261,9 @@ struct ConfigurationReader {
                 ["blocked", "blocked_file", "allowed", "allowed_file", "max_connections", "new_connections"]
             case .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
             case .accounting: ["blocks", "clients", "forwards", "max_clients"]
-            case .forward: ["policy", "unsolicited", "foreign_drop", "mark"]
+            case .forward: ["policy", "unsolicited", "flow_offload", "foreign_drop", "mark"]
             case .mss: ["clamp"]
-            case .conntrack: ["repair"]
+            case .conntrack: ["repair", "helpers", "timeouts"] + ConnectionTimeout.allCases.map(\.rawValue)
             case .reconcile: ["mode"]
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
             case .snat:

@@ -163,6 +163,10 @@ extension Change {
         case .deleteTable: ("\(self)", .surplus)
         case .addObject: ("\(self)", .missing)
         case .deleteObject: ("\(self)", .surplus)
+        case .addFlowtable: ("\(self)", .missing)
+        case .deleteFlowtable: ("\(self)", .surplus)
+        case .addDevices(let flowtable, _, _), .deleteDevices(let flowtable, _, _):
+            ("flowtable \(flowtable)", .differs)
         case .addSet: ("\(self)", .missing)
         case .deleteSet: ("\(self)", .surplus)
         case .flushSet(let set), .addElements(let set, _), .deleteElements(let set, _):

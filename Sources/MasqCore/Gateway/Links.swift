@@ -5,6 +5,11 @@ public struct Links: Equatable, Sendable {
     /// Every link by its index: the one thing about it that no rename changes.
     public var byIndex: [Int32: Link]
 
+    /// The indexes of the links that carry a PPPoE session.
+    ///
+    /// The kernel does not say which session's link belongs to which ppp link.
+    public var underPPPoE: Set<Int32> = []
+
     /// Makes a collection of links.
     public init(_ links: [Link] = []) {
         byIndex = Dictionary(links.map { ($0.index, $0) }) { _, last in last }
@@ -24,6 +29,10 @@ public struct Link: Equatable, Sendable {
     ///
     /// A ppp link's operational state is always "unknown", so that is nothing to wait for.
     public var isUp: Bool
+    /// The index of the link that a VLAN, or a port of a switch (DSA), sends through (`IFLA_LINK`).
+    public var lowerIndex: Int32?
+    /// Whether it is a PPP link (`ARPHRD_PPP`).
+    public var isPPP = false
     /// Its own addresses, not those of the peer.
     public var addresses: [IPAddress]
     /// Whether it could carry packets (`IFLA_CARRIER`).

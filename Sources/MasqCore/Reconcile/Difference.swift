@@ -6,6 +6,10 @@ public enum Change: Equatable, Sendable {
     case deleteTable
     case addObject(Snapshot.StatefulObject)
     case deleteObject(Snapshot.StatefulObject)
+    case addFlowtable(String, Snapshot.FlowtableState)
+    case addDevices(flowtable: String, Snapshot.FlowtableState, Set<String>)
+    case deleteDevices(flowtable: String, Snapshot.FlowtableState, Set<String>)
+    case deleteFlowtable(String)
     case addSet(String, Snapshot.SetShape)
     case deleteSet(String)
     case flushSet(String)
@@ -24,12 +28,26 @@ extension Change: CustomStringConvertible {
         switch self {
         case .addTable, .deleteTable: "table inet \(Ruleset.tableName)"
         case .addObject(let object), .deleteObject(let object): "\(object)"
+        case .addFlowtable(let name, _), .deleteFlowtable(let name): "flowtable \(name)"
+        case .addDevices(let name, _, let devices), .deleteDevices(let name, _, let devices):
+            "devices \(devices.sorted().joined(separator: ", ")) of flowtable \(name)"
         case .addSet(let name, _), .deleteSet(let name): "set \(name)"
         case .addElements(let set, _), .deleteElements(let set, _), .flushSet(let set):
             "elements of set \(set)"
         case .addChain(let name, _), .setPolicy(let name, _), .flushChain(let name), .deleteChain(let name):
             "chain \(name)"
         case .addRule(let chain, _): "a rule of chain \(chain)"
+        }
+    }
+}
+
+extension Change {
+    /// What the kernel lacks if it refuses this change as unknown, where the gateway can do without.
+    public var feature: KernelFeature? {
+        switch self {
+        case .addObject(let object): KernelFeature(object)
+        case .addFlowtable: .flowOffload
+        default: nil
         }
     }
 }
@@ -47,12 +65,15 @@ public enum Difference {
         let sets = SetChanges(from: current, to: desired)
         let objects = ObjectChanges(from: current, to: desired)
         // What is replaced must be free of rules, and which ones refer to it can't be told from their bytes.
-        let chains = ChainChanges(
-            from: current, to: desired, refillsAll: !sets.recreated.isEmpty || !objects.replaced.isEmpty)
+        let flowtables = FlowtableChanges(from: current, to: desired)
+        let refillsAll =
+            !sets.recreated.isEmpty || !objects.replaced.isEmpty || !flowtables.replaced.isEmpty
+        let chains = ChainChanges(from: current, to: desired, refillsAll: refillsAll)
 
         var changes: [Change] = []
         if current.tableFlags != desiredFlags { changes.append(.addTable(flags: desiredFlags)) }
         changes += objects.added
+        changes += flowtables.made
         changes += chains.made
         // Elements and rules hold references: what is to be deleted must be free of them first.
         changes += chains.flushed
@@ -60,11 +81,14 @@ public enum Difference {
         changes += chains.replaced
         changes += sets.deleted
         changes += objects.replaced
+        changes += flowtables.replaced
+        changes += flowtables.tied
         changes += sets.made
         // Behind the sets, which their rules refer to, and before the elements, which refer to chains by name.
         changes += chains.filled
         changes += sets.elementsAdded
         changes += chains.deleted
+        changes += flowtables.deleted
         changes += objects.deleted
         return changes
     }

@@ -114,11 +114,14 @@ public struct CommitFailure: Equatable, Sendable {
     public var reason: String
     /// What kind of failure it is.
     public var kind: Kind
+    /// What the kernel lacks, where the gateway can do without.
+    public var missing: KernelFeature?
 
     /// Makes a failure.
-    public init(reason: String, kind: Kind) {
+    public init(reason: String, kind: Kind, missing: KernelFeature? = nil) {
         self.reason = reason
         self.kind = kind
+        self.missing = missing
     }
 
     /// Kinds of failure that are acted on differently.

@@ -20,6 +20,8 @@ public struct Reconciler: Sendable {
     private var desired: Ruleset?
     private var links = Links()
     private var switches = ForwardingSwitches()
+    /// What the kernel refused, and is left out until the next configuration.
+    private var lacking: Set<KernelFeature> = []
     /// What the kernel took last; absent before the first commit that succeeded.
     private var applied: (ruleset: Ruleset, configuration: Configuration)?
     private var reported = UplinkStatus()
@@ -155,6 +157,10 @@ public struct Reconciler: Sendable {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
         }
         if let summary = foreign.summary { parts.append(summary) }
+        if !lacking.isEmpty {
+            let list = lacking.sorted().map { "\($0)" }.joined(separator: ", ")
+            parts.append("the kernel lacks \(list)")
+        }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
         return parts.joined(separator: "; ")
     }
@@ -196,6 +202,8 @@ extension Reconciler {
         backoff = Self.minimumBackoff
         switches.load(new)
         foreign.load(new)
+        // What it lacked before may be there by now.
+        lacking = []
         return recommit()
     }
 
@@ -213,7 +221,7 @@ extension Reconciler {
     }
 
     private mutating func desire() {
-        desired = configuration.map { .desired($0, memory: memory) }
+        desired = configuration.map { .desired($0, memory: memory, without: lacking) }
         desired?.follow(links)
     }
 
@@ -353,6 +361,12 @@ extension Reconciler {
     }
 
     private mutating func failed(_ failure: CommitFailure) -> [Action] {
+        if let missing = failure.missing, configuration?.canDoWithout(missing) == true,
+            lacking.insert(missing).inserted
+        {
+            desire()
+            return [.log(.warning, "\(failure.reason): going on without it")] + commit()
+        }
         var actions: [Action] = []
         if failure.reason != lastFailure {
             let consequence = applied == nil ? "no rules are in force" : "the previous rules stay in force"

@@ -8,6 +8,8 @@ public struct Snapshot: Equatable, Sendable {
     public var tableFlags: UInt32?
     /// The named stateful objects.
     public var objects: Set<StatefulObject> = []
+    /// Flowtables by name.
+    public var flowtables: [String: FlowtableState] = [:]
     /// Named sets and maps by name.
     public var sets: [String: SetState] = [:]
     /// Chains by name.
@@ -15,6 +17,23 @@ public struct Snapshot: Equatable, Sendable {
 
     /// A snapshot of a kernel that has no such table.
     public init() {}
+
+    /// A flowtable.
+    public struct FlowtableState: Equatable, Sendable {
+        /// The order within the ingress hook.
+        public var priority: Int32
+        /// `NFTA_FLOWTABLE_FLAGS`.
+        public var flags: UInt32
+        /// The names of the links that it is tied to.
+        public var devices: Set<String>
+
+        /// Makes a flowtable.
+        public init(priority: Int32 = 0, flags: UInt32, devices: Set<String> = []) {
+            self.priority = priority
+            self.flags = flags
+            self.devices = devices
+        }
+    }
 
     /// A set or map.
     public struct SetState: Equatable, Sendable {

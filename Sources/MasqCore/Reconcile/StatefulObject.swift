@@ -20,6 +20,10 @@ extension Snapshot {
             case counter
             /// `quota`: the bytes that it lets pass, and `NFTA_QUOTA_FLAGS` without "used up".
             case quota(bytes: UInt64, flags: UInt32)
+            /// `ct helper`: the kernel's name of it, the family (`NFPROTO_*`) and the transport protocol.
+            case helper(type: String, family: UInt16, transport: UInt8)
+            /// `ct timeout`: family and transport protocol, and the seconds of each state in the kernel's order.
+            case timeout(family: UInt16, transport: UInt8, seconds: [UInt32])
             /// Another kind, which only somebody else puts into the table, with `NFTA_OBJ_DATA` as the kernel has it.
             case other(type: UInt32, data: [UInt8])
 
@@ -28,6 +32,8 @@ extension Snapshot {
                 switch self {
                 case .counter: 1
                 case .quota: 2
+                case .helper: 3
+                case .timeout: 7
                 case .other(let type, _): type
                 }
             }
@@ -39,6 +45,11 @@ extension Snapshot {
             public let type: UInt32
             /// The name.
             public let name: String
+
+            init(type: UInt32, name: String) {
+                self.type = type
+                self.name = name
+            }
 
             /// In the order in which changes are sent.
             public static func < (left: Key, right: Key) -> Bool {
@@ -66,14 +77,39 @@ extension Snapshot.StatefulObject: CustomStringConvertible {
         switch content {
         case .counter: "counter \(name)"
         case .quota: "quota \(name)"
+        case .helper: "ct helper \(name)"
+        case .timeout: "ct timeout \(name)"
         case .other: "object \(name)"
         }
     }
 }
 
 extension Ruleset {
+    /// The flowtables, in the kernel's terms.
+    public var flowtables: [String: Snapshot.FlowtableState] {
+        guard let flowtable else { return [:] }
+        // NFT_FLOWTABLE_COUNTER: nf_conntrack_acct goes on counting; NFT_FLOWTABLE_HW_OFFLOAD
+        let flags: UInt32 = flowtable.isHardware ? 3 : 2
+        return [Flowtable.name: .init(flags: flags, devices: Set(flowtable.devices.map(\.name)))]
+    }
+
     /// The named objects, in the kernel's terms.
     public var objects: Set<Snapshot.StatefulObject> {
-        Set(counters.map { .counter($0) } + alarms.map { .alarm($0) })
+        var objects: Set<Snapshot.StatefulObject> = []
+        for counter in counters { objects.insert(.counter(counter)) }
+        for alarm in alarms { objects.insert(.alarm(alarm)) }
+        // NFPROTO_INET, NFPROTO_IPV4
+        for helper in helpers {
+            let family: UInt16 = helper.isForBothFamilies ? 1 : 2
+            let content = Snapshot.StatefulObject.Content.helper(
+                type: helper.type, family: family, transport: helper.transport.rawValue)
+            objects.insert(.init(helper.name, content))
+        }
+        for timeout in timeouts {
+            let content = Snapshot.StatefulObject.Content.timeout(
+                family: 1, transport: timeout.transport.rawValue, seconds: timeout.array)
+            objects.insert(.init(timeout.name, content))
+        }
+        return objects
     }
 }

@@ -40,6 +40,10 @@ public struct Rule: Equatable, Sendable {
         case family(AddressFamily)
         /// The transport protocol: `meta l4proto tcp`.
         case transport(TransportProtocol)
+        /// The destination's port: `tcp dport 21`.
+        case destinationPort(TransportProtocol, UInt16)
+        /// Any other destination's port than this one: `udp dport != 53`.
+        case otherDestinationPort(TransportProtocol, UInt16)
         /// A ping over IPv6: `icmpv6 type echo-request`.
         case echoRequestOverIPv6
         /// The connection's source is translated, in either direction of it: `ct status snat`.
@@ -95,6 +99,12 @@ public struct Rule: Equatable, Sendable {
         case markConnection(mask: UInt32, UInt32)
         /// Sets some bits of the packet's mark, and goes on: `meta mark set meta mark & ~mask | value`.
         case markPacket(mask: UInt32, UInt32)
+        /// Lets a helper read the connection, and goes on: `ct helper set "name"`; without effect behind its first packet.
+        case help(String)
+        /// Sets how long the connection is remembered, and goes on: `ct timeout set "name"`; as above.
+        case expire(String)
+        /// Lets a flowtable forward the connection from now on: `flow add @name`; goes on where it does not take it.
+        case offload(String)
         /// Goes on in the chain that a map holds for the interface: `oifname vmap @map`.
         case dispatch(Direction, map: String)
         /// Goes on in the chain that a map holds for the destination address: `ip daddr vmap @map`.

@@ -6,6 +6,7 @@ extension Ruleset {
     /// Rules match interfaces by name and wait for none of them. But what speaks of an uplink's present address has to
     /// know the links as they are.
     public mutating func follow(_ links: Links) {
+        flowtable?.follow(links)
         for index in sets.indices {
             guard let source = sets[index].source else { continue }
             sets[index].elements = source.elements(links)

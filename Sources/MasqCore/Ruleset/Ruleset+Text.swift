@@ -11,9 +11,44 @@ extension Ruleset {
         }
         for counter in counters { section(["counter \(counter) {", "}"]) }
         for alarm in alarms { section(["quota \(alarm) {", "\tover 1 bytes", "}"]) }
+        for helper in helpers { section(helper.lines) }
+        for timeout in timeouts { section(timeout.lines) }
+        if let flowtable { section(flowtable.lines) }
         for set in sets { section(set.lines) }
         for chain in chains { section(chain.lines) }
         return text + "}\n"
+    }
+}
+
+extension Flowtable {
+    fileprivate var lines: [String] {
+        var lines = ["flowtable \(Self.name) {", "\thook ingress priority filter"]
+        if !devices.isEmpty {
+            lines.append("\tdevices = { \(deviceNames.map { "\"\($0)\"" }.joined(separator: ", ")) }")
+        }
+        return lines + (isHardware ? ["\tflags offload"] : []) + ["\tcounter", "}"]
+    }
+}
+
+extension Ruleset.Helper {
+    fileprivate var lines: [String] {
+        [
+            "ct helper \(name) {", "\ttype \"\(type)\" protocol \(transport.text)",
+            "\tl3proto \(isForBothFamilies ? "inet" : "ip")", "}",
+        ]
+    }
+}
+
+extension Ruleset.Timeout {
+    fileprivate var lines: [String] {
+        // An empty policy is none in nft's syntax: then the first state says its default.
+        let states =
+            policy.isEmpty ? Self.states(of: transport).prefix(1).map { ($0.name, $0.kernelDefault) } : policy
+        let list = states.map { "\($0.0) : \($0.1)" }.joined(separator: ", ")
+        return [
+            "ct timeout \(name) {", "\tprotocol \(transport.text)", "\tl3proto inet",
+            "\tpolicy = { \(list) }", "}",
+        ]
     }
 }
 
@@ -188,6 +223,8 @@ extension Rule.Match {
         case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"
         case .echoRequestOverIPv6: "icmpv6 type echo-request"
+        case .destinationPort(let transport, let port): "\(transport.text) dport \(port)"
+        case .otherDestinationPort(let transport, let port): "\(transport.text) dport != \(port)"
         case .sourceTranslated: "ct status snat"
         case .sourceTranslatedAssured: "ct status & (assured | snat) == (assured | snat)"
         case .destinationTranslated: "ct status dnat"
@@ -214,6 +251,9 @@ extension Rule.Action {
         case .drop: "drop"
         case .jump(let chain): "jump \(chain)"
         case .raise(let alarm): "quota name \(alarm)"
+        case .offload(let flowtable): "flow add @\(flowtable)"
+        case .help(let helper): "ct helper set \"\(helper)\""
+        case .expire(let timeout): "ct timeout set \"\(timeout)\""
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
         case .record(let family, let key, let set): "update @\(set) { \(key.text(family)) }"

@@ -11,6 +11,12 @@ public struct Ruleset: Equatable, Sendable {
     public var counters: [String] = []
     /// Names of the named quotas of one byte: the kernel tells when one is first exceeded, and so they are alarms.
     public var alarms: [String] = []
+    /// Connection tracking helpers.
+    public var helpers: [Helper] = []
+    /// Timeouts of connections.
+    public var timeouts: [Timeout] = []
+    /// The flowtable, if there is one.
+    public var flowtable: Flowtable?
     /// Named sets and maps, each with its elements.
     public var sets: [NamedSet] = []
     /// Chains: one comes after those that it jumps to.

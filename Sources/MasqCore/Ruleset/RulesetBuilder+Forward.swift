@@ -7,7 +7,7 @@ extension RulesetBuilder {
     /// behind it costs an established connection nothing, however many blocks and networks there are.
     var forwardChain: Ruleset.Chain {
         let forward = configuration.forward
-        var rules = connectionRules
+        var rules = flowtableRules + connectionRules
         rules += dispatch(.output, to: .outward, "toward an uplink")
         // Behind `outward`: an established connection that goes untranslated toward an uplink is a leak.
         rules.append(
@@ -45,6 +45,7 @@ extension RulesetBuilder {
                     let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
                     rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
                 }
+                if block.isRouted { rules += trackingRule([.unconfirmed, source], outwardTracking) }
                 rules.append(
                     Rule([source], block.isRouted ? .accept : .jump("guard"), comment: comment(block)))
             }
@@ -63,7 +64,7 @@ extension RulesetBuilder {
         let alarm = Rule([.confirmed], .raise(Ruleset.leakAlarm), comment: comment("wake masqd"))
         return .init(
             "guard",
-            [
+            trackingRule([.unconfirmed], outwardTracking) + [
                 Rule([.unconfirmed], .accept, comment: comment("first packet: it will be translated")),
                 Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
                 Rule([.replyDirection], .accept, comment: comment("answer to what was let in")),
@@ -81,6 +82,7 @@ extension RulesetBuilder {
             for family in block.families {
                 let inside = Rule.Match.address(family, .destination, set: block.source(family))
                 guard dropsUnsolicited(block) else {
+                    rules += trackingRule([inside], inwardTracking)
                     let unsolicitedLine = block.isRouted ? nil : configuration.forward.unsolicitedLine
                     rules.append(
                         Rule(
@@ -128,7 +130,7 @@ extension RulesetBuilder {
         let line = configuration.forward.unsolicitedLine
         return .init(
             "unsolicited",
-            [
+            trackingRule([], inwardTracking) + [
                 Rule(
                     [.destinationTranslated], .accept, comment: comment("forwarded on purpose", line: line)),
                 Rule([.cameThroughIPsec], .accept, comment: comment("came through IPsec", line: line)),

@@ -6,8 +6,11 @@ extension Ruleset {
     /// Interfaces are matched by name, so nothing here waits for a link to be there.
     ///
     /// - Parameter memory: what the table has to remember for masqd's next process.
-    public static func desired(_ configuration: Configuration, memory: KernelMemory = []) -> Ruleset {
-        RulesetBuilder(configuration, memory: memory).build()
+    /// - Parameter lacking: what the running kernel does not have, so that it is left out.
+    public static func desired(
+        _ configuration: Configuration, memory: KernelMemory = [], without lacking: Set<KernelFeature> = []
+    ) -> Ruleset {
+        RulesetBuilder(configuration, memory: memory, lacking: lacking).build()
     }
 
     /// The same with all that `foreign_drop = "open"` may add where others drop masqueraded traffic: what people read.
@@ -23,10 +26,12 @@ extension Ruleset {
 struct RulesetBuilder {
     let configuration: Configuration
     let memory: KernelMemory
+    let lacking: Set<KernelFeature>
     let blocks: [BlockNames]
     let uplinks: [Uplink]
 
-    init(_ configuration: Configuration, memory: KernelMemory) {
+    init(_ configuration: Configuration, memory: KernelMemory, lacking: Set<KernelFeature>) {
+        self.lacking = lacking
         self.configuration = configuration
         self.memory = memory
         blocks = BlockNames.all(of: configuration.outbound)
@@ -35,7 +40,6 @@ struct RulesetBuilder {
 
     func build() -> Ruleset {
         var ruleset = Ruleset()
-        let isTranslating = configuration.outbound.contains { $0.translation.hidesSource }
         ruleset.counters = memory.counterNames + blocks.map(\.counter)
         ruleset.counters += (isTranslating ? ["leak_guard"] : []) + ["spoofed"]
         if isTranslating, configuration.conntrack.repair { ruleset.alarms = [Ruleset.leakAlarm] }
@@ -49,6 +53,10 @@ struct RulesetBuilder {
             ruleset.chains.append(segmentSizeChain)
         }
         ruleset.append(accessPage)
+        ruleset.flowtable = flowtable
+        ruleset.helpers = helpers
+        ruleset.timeouts = timeouts
+        ruleset.chains += trackingChains
         ruleset.chains += (isTranslating ? [guardChain] : []) + uplinks.map(outwardChain)
         if looksInward {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
@@ -67,6 +75,9 @@ struct RulesetBuilder {
         return ruleset
     }
 
+    /// Whether any block hides its sources, so that nothing of them may leave as it is.
+    var isTranslating: Bool { configuration.outbound.contains { $0.translation.hidesSource } }
+
     /// Whether new connections from an uplink into a block's networks are dropped.
     func dropsUnsolicited(_ block: BlockNames) -> Bool {
         var policy = configuration.forward.unsolicited
@@ -76,7 +87,8 @@ struct RulesetBuilder {
 
     /// Whether anything has to be said about new connections from an uplink.
     var looksInward: Bool {
-        configuration.forward.policy == .drop || blocks.contains { dropsUnsolicited($0) || $0.isRouted }
+        configuration.forward.policy == .drop || inwardTracking != nil
+            || blocks.contains { dropsUnsolicited($0) || $0.isRouted }
     }
 
     var exactUplinks: [Uplink] { uplinks.filter(\.isExact) }

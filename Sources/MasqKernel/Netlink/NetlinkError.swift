@@ -28,9 +28,12 @@ public struct NetlinkError: Error, Equatable {
     public let code: CInt
     /// The object that the kernel refused, or that was asked for.
     public let object: String
+    /// What the kernel lacks, where the object is something that the gateway can do without.
+    public let missing: KernelFeature?
 
     /// Makes an error.
-    public init(_ operation: Operation, code: CInt, object: String) {
+    public init(_ operation: Operation, code: CInt, object: String, missing: KernelFeature? = nil) {
+        self.missing = missing
         self.operation = operation
         self.code = code
         self.object = object
@@ -49,10 +52,12 @@ extension NetlinkError {
         let kind: CommitFailure.Kind =
             switch code {
             case EPERM, EACCES: .notPermitted
+            // A link that went between the look and the commit; the next look knows.
+            case ENOENT where object.hasPrefix("devices"): .other
             case EOPNOTSUPP, EPROTONOSUPPORT, ENOENT: .unsupported
             default: .other
             }
-        return CommitFailure(reason: description, kind: kind)
+        return CommitFailure(reason: description, kind: kind, missing: missing)
     }
 }
 
@@ -69,6 +74,11 @@ extension NetlinkError: CustomStringConvertible {
             case .commit: "the kernel refused \(object)"
             }
         return "\(attempt): \(String(cString: strerror(code)))\(hint.map { " (\($0))" } ?? "")"
+    }
+
+    /// `sip` of `ct helper helper_sip_tcp`.
+    private var helperModule: Substring {
+        object.split(separator: "_").dropFirst().first ?? ""
     }
 
     private var isAboutTable: Bool { object.hasPrefix("table") }
@@ -90,6 +100,15 @@ extension NetlinkError: CustomStringConvertible {
             "this kernel lacks an expression of the rule: modprobe nft_fib_inet nft_ct"
         case (.commit, ENOENT) where object.hasPrefix("a rule"):
             "this kernel lacks an expression of the rule: modprobe nft_ct"
+        case (.commit, ENOENT) where object.hasPrefix("flowtable"):
+            "this kernel has no flowtables: modprobe nf_flow_table_inet nft_flow_offload"
+        case (.commit, EOPNOTSUPP) where object.hasPrefix("devices"):
+            "the network card can't do it: flow_offload = \"software\""
+        case (.commit, ENOENT) where object.hasPrefix("ct helper"):
+            "this kernel does not know that protocol: modprobe nf_conntrack_\(helperModule)"
+        case (.commit, ENOENT) where object.hasPrefix("ct timeout"),
+            (.commit, EOPNOTSUPP) where object.hasPrefix("ct timeout"):
+            "this kernel has no timeouts for each connection: CONFIG_NF_CONNTRACK_TIMEOUT"
         case (.send, EMSGSIZE):
             "larger than net.core.wmem_max allows here; as root outside of a user namespace there is no such limit"
         default: nil

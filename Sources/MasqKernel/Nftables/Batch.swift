@@ -65,6 +65,23 @@ struct Batch: ~Copyable {
         case .deleteObject(let object):
             begin(NFT_MSG_DELOBJ, table: NFTA_OBJ_TABLE)
             append(object)
+        case .addFlowtable(let name, let flowtable):
+            begin(NFT_MSG_NEWFLOWTABLE, flags: NLM_F_CREATE, table: NFTA_FLOWTABLE_TABLE)
+            writer.attribute(Int(NFTA_FLOWTABLE_NAME.rawValue), name)
+            writer.hook(of: flowtable, devices: [])
+            writer.attribute(Int(NFTA_FLOWTABLE_FLAGS.rawValue), bigEndian: flowtable.flags)
+        case .addDevices(let name, let flowtable, let devices):
+            begin(NFT_MSG_NEWFLOWTABLE, table: NFTA_FLOWTABLE_TABLE)
+            writer.attribute(Int(NFTA_FLOWTABLE_NAME.rawValue), name)
+            writer.hook(of: flowtable, devices: devices)
+            writer.attribute(Int(NFTA_FLOWTABLE_FLAGS.rawValue), bigEndian: flowtable.flags)
+        case .deleteDevices(let name, let flowtable, let devices):
+            begin(NFT_MSG_DELFLOWTABLE, table: NFTA_FLOWTABLE_TABLE)
+            writer.attribute(Int(NFTA_FLOWTABLE_NAME.rawValue), name)
+            writer.hook(of: flowtable, devices: devices)
+        case .deleteFlowtable(let name):
+            begin(NFT_MSG_DELFLOWTABLE, table: NFTA_FLOWTABLE_TABLE)
+            writer.attribute(Int(NFTA_FLOWTABLE_NAME.rawValue), name)
         case .addSet(let name, let shape):
             begin(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: NFTA_SET_TABLE)
             append(name, shape)

@@ -152,7 +152,13 @@ public struct KernelTable: ~Copyable {
     private mutating func current() throws(NetlinkError) -> Snapshot {
         isHearsay = false
         let generation = try connection.generation()
-        if let known, known.generation == generation { return known.snapshot }
+        if let known, known.generation == generation {
+            guard !known.snapshot.flowtables.isEmpty else { return known.snapshot }
+            // A flowtable loses a link that goes without an event, and without a new generation.
+            var snapshot = known.snapshot
+            snapshot.flowtables = try connection.flowtables()
+            return snapshot
+        }
         known = try connection.snapshot()
         return known?.snapshot ?? Snapshot()
     }

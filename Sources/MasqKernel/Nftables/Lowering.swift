@@ -10,6 +10,7 @@ extension Snapshot {
         self.init()
         tableFlags = 0
         objects = ruleset.objects
+        flowtables = ruleset.flowtables
         for set in ruleset.sets {
             sets[set.name] = SetState(shape: SetShape(of: set.elements), elements: set.elements)
         }
@@ -166,6 +167,14 @@ extension Rule.Match {
                 $0.set(NFTNL_EXPR_PAYLOAD_LEN, 1)
             }
             rule.compare([UInt8(ICMPV6_ECHO_REQUEST)])
+        case .destinationPort(let transport, let port):
+            // tcp dport 21
+            rule.loadDestinationPort(transport)
+            rule.compare(bytes(of: port.bigEndian))
+        case .otherDestinationPort(let transport, let port):
+            // udp dport != 53
+            rule.loadDestinationPort(transport)
+            rule.compare(bytes(of: port.bigEndian), NFT_CMP_NEQ)
         case .sourceTranslated:
             // ct status snat
             rule.testConnection(NFT_CT_STATUS, bits: IPS_SRC_NAT.rawValue, areSet: true)
@@ -243,6 +252,15 @@ extension Rule.Action {
         case .raise(let alarm):
             // quota name "leak_alarm"
             rule.refer(to: alarm, type: NFT_OBJECT_QUOTA)
+        case .offload(let flowtable):
+            // flow add @fastpath
+            rule.add("flow_offload") { $0.set(Int(NFTNL_EXPR_FLOW_TABLE_NAME), flowtable) }
+        case .help(let helper):
+            // ct helper set "helper_ftp"
+            rule.refer(to: helper, type: NFT_OBJECT_CT_HELPER)
+        case .expire(let timeout):
+            // ct timeout set "timeout_udp"
+            rule.refer(to: timeout, type: NFT_OBJECT_CT_TIMEOUT)
         case .clampSegmentSize(let size): size.lower(into: rule)
         case .markConnection(let mask, let value):
             // ct mark set ct mark & 0xffffff0f | 0x00000020
@@ -486,6 +504,18 @@ extension RuleObject {
             $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue)
             $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, side == .source ? source : source + family.byteCount)
             $0.set(NFTNL_EXPR_PAYLOAD_LEN, family.byteCount)
+        }
+    }
+
+    /// The port is at the same place in TCP and UDP: the second two bytes (struct tcphdr, struct udphdr).
+    borrowing func loadDestinationPort(_ transport: Rule.TransportProtocol) {
+        loadMeta(NFT_META_L4PROTO)
+        compare([transport.rawValue])
+        add("payload") {
+            $0.set(NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER.rawValue)
+            $0.set(NFTNL_EXPR_PAYLOAD_OFFSET, 2)
+            $0.set(NFTNL_EXPR_PAYLOAD_LEN, 2)
         }
     }
 

@@ -16,6 +16,7 @@ extension NftablesConnection {
         if snapshot.tableFlags != nil {
             snapshot.chains = try rules()
             snapshot.objects = try objects()
+            snapshot.flowtables = try flowtables()
             for (name, shape) in try setShapes() {
                 snapshot.sets[name] = try set(name, shape)
             }

@@ -83,7 +83,8 @@ public struct NftablesConnection: ~Copyable {
         do {
             try commit(batch)
         } catch {
-            throw error.named(error.owner.map { "\(changes[$0])" } ?? "the batch")
+            let change = error.owner.map { changes[$0] }
+            throw error.named(change.map { "\($0)" } ?? "the batch", lacking: change?.feature)
         }
         // 0 is never a generation: the kernel skips it (`nf_tables_commit` in net/netfilter/nf_tables_api.c).
         return generation == .max ? 1 : generation + 1
@@ -95,8 +96,13 @@ public struct NftablesConnection: ~Copyable {
         let owner: Int?
 
         /// The error about an object that is called so, where the kernel refused one.
-        func named(_ object: String) -> NetlinkError {
-            error.operation == .commit ? NetlinkError(.commit, code: error.code, object: object) : error
+        ///
+        /// - Parameter feature: what the kernel lacks if it does not know the object.
+        func named(_ object: String, lacking feature: KernelFeature? = nil) -> NetlinkError {
+            guard error.operation == .commit else { return error }
+            let isUnknown = [ENOENT, EOPNOTSUPP].contains(error.code)
+            return NetlinkError(
+                .commit, code: error.code, object: object, missing: isUnknown ? feature : nil)
         }
     }
 

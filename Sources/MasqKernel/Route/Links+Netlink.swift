@@ -13,14 +13,23 @@ extension Links {
         let flags = payload.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
         var link = Link(index: index, name: "", isUp: flags & UInt32(IFF_UP) != 0)
         link.resolvesNeighbours = flags & UInt32(IFF_NOARP | IFF_POINTOPOINT) == 0
+        link.isPPP = payload.loadUnaligned(fromByteOffset: 2, as: UInt16.self) == UInt16(ARPHRD_PPP)
+        var (sendsThroughLower, isElsewhere) = (false, false)
         for attribute in message.attributes(after: 16) {
             switch Int(attribute.type) {
-            case Int(IFLA_IFNAME): link.name = attribute.string
-            case Int(IFLA_CARRIER): link.hasCarrier = attribute.bytes.first != 0
-            case Int(IFLA_MTU): link.mtu = Int(attribute.native32)
+            case IFLA_IFNAME: link.name = attribute.string
+            case IFLA_CARRIER: link.hasCarrier = attribute.bytes.first != 0
+            case IFLA_MTU: link.mtu = Int(attribute.native32)
+            case IFLA_LINK: link.lowerIndex = Int32(bitPattern: attribute.native32)
+            case IFLA_LINK_NETNSID: isElsewhere = true
+            case IFLA_LINKINFO:
+                // Others mean something else by IFLA_LINK: a veth its peer, a tunnel the way of its own packets.
+                let kind = attribute.nested.first { $0.type == UInt16(IFLA_INFO_KIND) }?.string
+                sendsThroughLower = kind == "vlan" || kind == "dsa"
             default: break
             }
         }
+        if !sendsThroughLower || isElsewhere { link.lowerIndex = nil }
         byIndex[index] = link
     }
 

@@ -55,6 +55,10 @@ public struct RouteConnection: ~Copyable {
         var links = Links()
         try dump(RTM_GETLINK, headerLength: 16, "links") { links.read(link: $0) }
         try dump(RTM_GETADDR, headerLength: 8, "addresses") { links.read(address: $0) }
+        if links.byIndex.values.contains(where: \.isPPP) {
+            let names = Set(PPPoESessions.linkNames())
+            links.underPPPoE = Set(links.byIndex.values.filter { names.contains($0.name) }.map(\.index))
+        }
         return links
     }
 

@@ -62,6 +62,8 @@ import Testing
         #expect(configuration.forward.unsolicitedLine != nil)
         configuration.forward.policyLine = nil
         configuration.forward.unsolicitedLine = nil
+        #expect(configuration.forward.flowOffloadLine != nil)
+        configuration.forward.flowOffloadLine = nil
         #expect(configuration.mss.clampLine != nil)
         configuration.mss.clampLine = nil
         #expect(configuration.policyRouting.marksLine != nil)
@@ -70,6 +72,10 @@ import Testing
         configuration.clients.line = AccessList().line
         configuration.destinations.line = AccessList().line
         configuration.accounting.line = Accounting().line
+        #expect(configuration.conntrack.helpersLine != nil)
+        configuration.conntrack.helpersLine = nil
+        #expect(configuration.conntrack.timeoutsLine != nil)
+        configuration.conntrack.timeoutsLine = nil
         configuration.outbound[0].line = 0
         let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])

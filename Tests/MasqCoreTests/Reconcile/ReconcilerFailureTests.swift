@@ -59,6 +59,37 @@ import Testing
         #expect(machine.violations.isEmpty)
     }
 
+    @Test(
+        "What the kernel lacks and the gateway can do without is left out and told; a reload tries it again")
+    func missingFeature() throws {
+        var configuration = Configuration.howTo
+        configuration.gateway.ipForward = .ignore
+        configuration.conntrack.helpers = [.init(.ftp), .init(.tftp)]
+        let full = Ruleset.desired(configuration)
+        let rest = Ruleset.desired(configuration, without: [.helper("helper_ftp")])
+        #expect(rest.helpers.map(\.name) == ["helper_tftp"])
+
+        var reconciler = Reconciler()
+        #expect(reconciler.handle(.configurationLoaded(configuration)) == [.commit(full)])
+        let failure = CommitFailure(reason: "no FTP", kind: .unsupported, missing: .helper("helper_ftp"))
+        #expect(
+            reconciler.handle(.commitFailed(failure)) == [
+                .log(.warning, "no FTP: going on without it"), .commit(rest),
+            ])
+        let actions = reconciler.handle(.committed(changes: 40))
+        #expect(
+            actions.contains(
+                .notifyReady(
+                    status:
+                        "in force: /etc/masqd.toml; waiting for ppp0; the kernel lacks ct helper helper_ftp")
+            ))
+        #expect(reconciler.handle(.configurationLoaded(configuration)) == [.commit(full)])
+        // Refused for its absence once more though it was left out: a failure like any other.
+        _ = reconciler.handle(.commitFailed(failure))
+        let second = reconciler.handle(.commitFailed(failure))
+        #expect(second.first == .log(.error, "no FTP: the previous rules stay in force"))
+    }
+
     @Test("Another reason is told again, and after a success the waits are short again")
     func anotherReason() {
         var machine = Self.started()

@@ -8,6 +8,7 @@ extension Snapshot {
         self.init()
         tableFlags = 0
         objects = ruleset.objects
+        flowtables = ruleset.flowtables
         for set in ruleset.sets {
             sets[set.name] = SetState(shape: .model(of: set.elements), elements: set.elements)
         }
@@ -98,6 +99,19 @@ struct TableModel {
             guard hasObject(object.key) else { throw .absent(object.name) }
             try checkIsFree(.object(object.key))
             table.objects = table.objects.filter { $0.key != object.key }
+        case .addFlowtable(let name, let flowtable):
+            guard table.flowtables[name] == nil else { throw .exists(name) }
+            table.flowtables[name] = .init(priority: flowtable.priority, flags: flowtable.flags)
+        case .addDevices(let name, let flowtable, let devices):
+            guard table.flowtables[name]?.flags == flowtable.flags else { throw .absent(name) }
+            table.flowtables[name]?.devices.formUnion(devices)
+        case .deleteDevices(let name, _, let devices):
+            guard table.flowtables[name]?.devices.isSuperset(of: devices) == true else { throw .absent(name) }
+            table.flowtables[name]?.devices.subtract(devices)
+        case .deleteFlowtable(let name):
+            guard table.flowtables[name] != nil else { throw .absent(name) }
+            try checkIsFree(.flowtable(name))
+            table.flowtables[name] = nil
         case .addSet(let name, let shape):
             guard table.sets[name] == nil else { throw .exists(name) }
             table.sets[name] = .init(shape: shape, elements: .none(of: shape))
@@ -147,6 +161,8 @@ struct TableModel {
         switch reference {
         case .object(let object):
             guard hasObject(object) else { throw .absent(object.name) }
+        case .flowtable(let name):
+            guard table.flowtables[name] != nil else { throw .absent(name) }
         case .set(let name):
             guard table.sets[name] != nil else { throw .absent(name) }
         case .chain(let name):
@@ -238,6 +254,7 @@ extension TableModel {
 /// What a rule or an element names.
 enum Reference: Hashable {
     case object(Snapshot.StatefulObject.Key)
+    case flowtable(String)
     case set(String)
     case chain(String)
 
@@ -249,8 +266,18 @@ enum Reference: Hashable {
         for word in words {
             if word.elementsEqual("comment".utf8) { break }
             let name = { String(decoding: word, as: UTF8.self) }
-            if word.first == UInt8(ascii: "@") { references.append(.set(String(name().dropFirst()))) }
+            if word.first == UInt8(ascii: "@"), previous.elementsEqual("add".utf8) {
+                // flow add @…
+                references.append(.flowtable(String(name().dropFirst())))
+            } else if word.first == UInt8(ascii: "@") {
+                references.append(.set(String(name().dropFirst())))
+            }
             if previous.elementsEqual("jump".utf8) { references.append(.chain(name())) }
+            if previous.elementsEqual("set".utf8), word.first == UInt8(ascii: "\"") {
+                // ct helper set "…", ct timeout set "…"
+                let object = String(name().dropFirst().dropLast())
+                references.append(.object(.init(type: object.hasPrefix("helper") ? 3 : 7, name: object)))
+            }
             if previous.elementsEqual("name".utf8) {
                 // counter name "…", quota name "…"
                 let isQuota = first.elementsEqual("quota".utf8)

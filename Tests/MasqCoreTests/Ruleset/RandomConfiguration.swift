@@ -15,6 +15,12 @@ extension Configuration {
         configuration.gateway.ipForward =
             ForwardingMode.allCases.randomElement(using: &generator) ?? .manage
         configuration.conntrack.repair = Bool.random(using: &generator)
+        configuration.forward.flowOffload = FlowOffload.allCases.randomElement(using: &generator) ?? .off
+        configuration.conntrack.helpers = TrackedProtocol.Kind.allCases.filter { _ in
+            Int.random(in: 0..<4, using: &generator) == 0
+        }.map { TrackedProtocol($0) }
+        let preset = ConnectionTimeout.Preset.allCases.randomElement(using: &generator) ?? .kernel
+        configuration.conntrack.timeouts = preset.seconds
         configuration.mss.clamp = [.pathMTU, .fixed(1452), .off].randomElement(using: &generator) ?? .off
         configuration.forward.policy = Policy.allCases.randomElement(using: &generator) ?? .accept
         configuration.forward.unsolicited = Policy.allCases.randomElement(using: &generator) ?? .drop

@@ -55,6 +55,8 @@ struct SimulatedOutcome: Equatable {
     /// How many rules the packet passed, the deciding one included.
     var ruleCount: Int
     var raised: [String] = []
+    /// The helpers and timeouts that the connection was given.
+    var tracked: [String] = []
     /// What the largest segment size was lowered to.
     var clamped: Rule.SegmentSize?
     /// The packet's mark at the end.
@@ -97,6 +99,11 @@ extension Ruleset {
             case .sourceNATByInterface: continue
             case .raise(let alarm):
                 outcome.raised.append(alarm)
+                continue
+            case .offload: continue
+            case .help(let object), .expire(let object):
+                // Behind a connection's first packet the kernel ignores it.
+                if packet.connection?.isConfirmed == false { outcome.tracked.append(object) }
                 continue
             case .clampSegmentSize(let size):
                 outcome.clamped = size
@@ -155,6 +162,10 @@ extension Ruleset {
         case .transport(let transport): return packet.transport == transport
         case .echoRequestOverIPv6:
             return packet.source.family == .ipv6 && packet.transport == .icmpv6 && packet.isEchoRequest
+        case .destinationPort(let transport, let port):
+            return packet.transport == transport && packet.destinationPort == port
+        case .otherDestinationPort(let transport, let port):
+            return packet.transport == transport && packet.destinationPort != port
         case .sourceTranslated: return packet.connection?.isSourceTranslated == true
         case .sourceTranslatedAssured:
             return packet.connection?.isSourceTranslated == true && packet.connection?.isAssured == true

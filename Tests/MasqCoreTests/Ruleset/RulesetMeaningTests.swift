@@ -216,6 +216,34 @@ import Testing
         }
     }
 
+    @Test(
+        "A translated connection gets its helper by its port, and timeouts unless it is a DNS query; nobody else does"
+    )
+    func tracking() {
+        forEachPacket { message, configuration, ruleset, packet in
+            let first = blocks(configuration, by: packet.output, inside: packet.source).first
+            guard let (_, block) = first, block.translation.hidesSource,
+                !block.outInterfaces.contains(where: { $0.matches(packet.input ?? "") }),
+                !block.exclude.contains(where: { $0.contains(packet.destination) })
+            else { return }
+            for (transport, port, type) in [
+                (Rule.TransportProtocol.tcp, 21 as UInt16, "ftp"), (.udp, 69, "tftp"), (.udp, 53, ""),
+                (.tcp, 69, ""),
+            ] {
+                var packet = packet
+                (packet.transport, packet.destinationPort) = (transport, port)
+                var expected: [String] = []
+                if configuration.conntrack.helpers.contains(where: { $0.kind.rawValue == type }) {
+                    expected.append("helper_\(type)")
+                }
+                if !configuration.conntrack.timeouts.isEmpty, port != 53 {
+                    expected.append(transport == .tcp ? "timeout_tcp" : "timeout_udp")
+                }
+                #expect(ruleset.outcome(of: packet, in: "forward")?.tracked == expected, "\(message)")
+            }
+        }
+    }
+
     @Test("A packet of a translated connection under way passes one rule, whatever the configuration")
     func cost() {
         forEachPacket { message, _, ruleset, packet in
@@ -223,7 +251,9 @@ import Testing
             packet.state = .established
             packet.connection = .init(
                 isSourceTranslated: true, isConfirmed: true, isReply: packet.input == "eth0", isAssured: true)
-            let expected = SimulatedOutcome(verdict: .accept, counter: nil, ruleCount: 1)
+            // A flowtable's rule is before it, and packets of what it took never come here.
+            let expected = SimulatedOutcome(
+                verdict: .accept, counter: nil, ruleCount: ruleset.flowtable == nil ? 1 : 2)
             #expect(ruleset.outcome(of: packet, in: "forward") == expected, "\(message)")
         }
     }

@@ -98,6 +98,7 @@ import Testing
             let plain = ruleset.chains.filter { $0.base == nil }.map(\.name)
             let there = Set(
                 counting.map { Reference.object($0.key) } + table.sets.keys.map(Reference.set)
+                    + table.flowtables.keys.map(Reference.flowtable)
                     + plain.map(Reference.chain))
             #expect(named == there, "seed \(seed)")
         }

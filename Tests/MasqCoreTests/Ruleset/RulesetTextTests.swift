@@ -124,6 +124,18 @@ import Testing
                 "tcp flags syn tcp option maxseg size set rt mtu"
             ),
             (
+                Rule([.sourceTranslatedAssured], .offload("fastpath"), comment: ""),
+                "ct status & (assured | snat) == (assured | snat) flow add @fastpath"
+            ),
+            (
+                Rule([.destinationPort(.tcp, 21)], .help("helper_ftp"), comment: ""),
+                "tcp dport 21 ct helper set \"helper_ftp\""
+            ),
+            (
+                Rule([.otherDestinationPort(.udp, 53)], .expire("timeout_udp"), comment: ""),
+                "udp dport != 53 ct timeout set \"timeout_udp\""
+            ),
+            (
                 Rule([], .clampSegmentSize(.fixed(1412)), comment: ""),
                 "tcp option maxseg size set 1412"
             ),

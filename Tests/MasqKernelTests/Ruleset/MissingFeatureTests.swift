@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import TestSupport
+import Testing
+
+@testable import MasqKernel
+
+/// What this kernel does not have is named, so that the gateway can go on without it.
+@Suite struct MissingFeatureTests {
+    @Test("A helper that the kernel does not know is named, and nothing of its batch is in force")
+    func helper() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        var ruleset = try GoldenRuleset.rich.ruleset
+        ruleset.helpers = [
+            .init("helper_gopher", type: "gopher", transport: .tcp, isForBothFamilies: true)
+        ]
+        let error = #expect(throws: NetlinkError.self) { try table.apply(ruleset) }
+        #expect(error?.missing == .helper("helper_gopher"))
+        #expect(
+            "\(try #require(error))" == """
+                the kernel refused ct helper helper_gopher: No such file or directory \
+                (this kernel does not know that protocol: modprobe nf_conntrack_gopher)
+                """)
+        #expect(try namespace.snapshot() == Snapshot())
+    }
+
+    @Test("Helpers and timeouts of another content are replaced; what did not change stays")
+    func replaced() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        var ruleset = try GoldenRuleset(name: "conntrack/03-own-timeouts-and-ftp").ruleset
+        _ = try table.apply(ruleset)
+        #expect(try table.apply(ruleset).isEmpty)
+        let before = try TableListing(in: namespace)
+        ruleset.timeouts[1].seconds[.udp] = 90
+        let changes = try table.apply(ruleset)
+        #expect(
+            changes.contains {
+                if case .addObject(let object) = $0 { object.name == "timeout_udp" } else { false }
+            })
+        #expect(try namespace.snapshot() == Snapshot(lowering: ruleset))
+        let after = try TableListing(in: namespace)
+        #expect(after.objects["ct timeout timeout_udp {"] != before.objects["ct timeout timeout_udp {"])
+        let isKept = { (head: String) in head.hasPrefix("ct helper") || head.hasPrefix("counter") }
+        #expect(after.handles(whereHead: isKept) == before.handles(whereHead: isKept))
+    }
+}
