@@ -192,7 +192,7 @@ second=$(ip -o link show dev ppp0 | cut -d: -f1)
 say "The interface's index was $first, and is $second; the rules are the same ones, they name it by name."
 
 step "The configuration changes, and SIGHUP applies it: only the source ports 50000 to 50099"
-sed -i 's/^# ports = .*/ports = "50000-50099"/' "$folder/masqd.toml"
+sed -i '0,/^# ports = .*/s//ports = "50000-50099"/' "$folder/masqd.toml"
 grep -q '^ports' "$folder/masqd.toml" || fail "the shipped configuration has no line for ports"
 reload
 expect_seen 203.0.113.99
