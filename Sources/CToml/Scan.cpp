@@ -131,9 +131,12 @@ struct Complexity {
     int dots = 0;
     int tables = 0;
     bool isLineBlank = true;
+    /// The last table's header, from its first bracket to its last one.
+    std::string_view header;
 
-    /// Takes in one byte outside strings and comments; returns why it is too much, or null.
-    const char *count(unsigned char byte) {
+    /// Takes in the first byte of what is left, outside strings and comments; returns why it is too much, or null.
+    const char *count(std::string_view rest) {
+        const auto byte = static_cast<unsigned char>(rest.front());
         switch (byte) {
         case '.':
             if (++dots > maximumDots) return "a name has more than 16 dots";
@@ -141,7 +144,10 @@ struct Complexity {
             break;
         case '[':
             dots = 0;
-            if (isLineBlank) tables++;
+            // One more element of the array before it is found at once.
+            if (!isLineBlank) break;
+            if (header.empty() || rest.substr(0, header.size()) != header) tables++;
+            header = rest.substr(0, std::min(rest.find_first_of("]\n"), rest.size() - 1) + 1);
             break;
         case '=': case ',': case '{': case '}': case ']': case '\n':
             dots = 0;
@@ -179,7 +185,7 @@ Scan::Scan(std::string_view text, size_t shortestLifted) {
             expectsValue = false;
             continue;
         }
-        if ((error = complexity.count(byte))) {
+        if ((error = complexity.count(cursor.text.substr(cursor.offset)))) {
             errorPosition = cursor.position;
             return;
         }

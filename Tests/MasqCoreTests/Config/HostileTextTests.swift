@@ -30,6 +30,15 @@ import Testing
                 == "not TOML: the file has more than 32768 tables and dotted names")
     }
 
+    @Test("50 000 tables of one name are no burden")
+    func manyForwards() {
+        let forwards = (1...50_000).map { "[[port_forward]]\nport = \($0)\nto = \"10.0.0.9\"\n" }.joined()
+        let text = "[[masquerade]]\nout_interface = \"ppp0\"\nsource = \"10.0.0.0/8\"\n" + forwards
+        let reading = Configuration.read(text.utf8.span, from: "a.toml")
+        #expect(reading.diagnostics == [])
+        #expect(reading.configuration?.portForwards.count == 50_000)
+    }
+
     @Test(
         "What toml++ 3.3.0 would abort on, or calls unreachable, is an error with a position",
         arguments: [
