@@ -49,6 +49,9 @@ public struct NftablesMonitor: ~Copyable {
 
     deinit { buffer.deallocate() }
 
+    /// How long the end of a transaction may take after its changes; it comes within microseconds.
+    private static let patienceMilliseconds: CInt = 1
+
     /// The descriptor that becomes readable when somebody committed.
     public var descriptor: CInt { socket.descriptor }
 
@@ -65,16 +68,24 @@ public struct NftablesMonitor: ~Copyable {
         try socket.join(group: UInt32(NFNLGRP_NFTABLES.rawValue))
     }
 
-    /// Reads everything that is waiting, and never waits itself.
+    /// Reads everything that is waiting, and waits itself for the end of a transaction that has begun to tell of itself.
     ///
     /// - Parameter ownPorts: the port IDs of the sockets that masqd commits by.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
     public func drain(ownPorts: UInt32...) throws(NetlinkError) -> Activity {
         var activity = Activity()
         var pending: Touch?
+        var hasWaited = false
         while true {
             do {
-                guard let messages = try socket.receive(into: buffer, waiting: false) else { return activity }
+                guard let messages = try socket.receive(into: buffer, waiting: false) else {
+                    // The kernel sends what names the process right behind the changes, but not at once with them.
+                    guard pending != nil, !hasWaited else { return activity }
+                    hasWaited = true
+                    var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                    _ = poll(&readable, 1, Self.patienceMilliseconds)
+                    continue
+                }
                 for message in messages where !ownPorts.contains(message.portID) {
                     activity.read(message, &pending)
                 }
