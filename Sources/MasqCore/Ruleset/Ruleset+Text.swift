@@ -178,203 +178,26 @@ extension Ruleset.Chain {
 
 extension BaseChain {
     fileprivate var text: String {
-        let place =
-            switch (hook, priority) {
-            case (0, -145): "hook prerouting priority mangle + 5"
-            case (2, 0): "hook forward priority filter"
-            case (2, -140): "hook forward priority mangle + 10"
-            case (2, 1000): "hook forward priority 1000"
-            case (3, 0): "hook output priority filter"
-            case (2, 5): "hook forward priority filter + 5"
-            case (0, -95): "hook prerouting priority dstnat + 5"
-            case (3, -145): "hook output priority mangle + 5"
-            case (4, -145): "hook postrouting priority mangle + 5"
-            case (4, 105): "hook postrouting priority srcnat + 5"
-            default: fatalError("no base chain of masqd is at hook \(hook), priority \(priority)")
-            }
-        return "type \(type) \(place); policy \(policy == 0 ? "drop" : "accept");"
+        return
+            "type \(type) hook \(hookName) priority \(priorityName); policy \(policy == 0 ? "drop" : "accept");"
     }
-}
-
-extension Rule {
-    /// The rule as one line in nft's syntax.
-    public var text: String {
-        var words = matches.map(\.text)
-        if let counter { words.append("counter name \(counter)") }
-        words.append(action.text)
-        return words.joined(separator: " ") + " comment \"\(comment)\""
-    }
-}
-
-extension Rule.Match {
-    fileprivate var text: String {
-        switch self {
-        case .interface(let direction, let pattern): "\(direction.text) \"\(pattern)\""
-        case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
-        case .address(let family, let side, let set):
-            "\(family.text) \(side == .source ? "saddr" : "daddr") @\(set)"
-        case .addressNot(let family, let side, let set):
-            "\(family.text) \(side == .source ? "saddr" : "daddr") != @\(set)"
-        case .exceeds(.connections(let count), let family, let set):
-            "add @\(set) { \(family.text) saddr ct count over \(count) }"
-        case .exceeds(.newConnections(let rate), let family, let set):
-            "update @\(set) { \(family.text) saddr limit rate over \(rate.text) }"
-        case .interfacePairIn(let set): "iifname . oifname @\(set)"
-        case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
-        case .transport(let transport): "meta l4proto \(transport.text)"
-        case .echoRequestOverIPv6: "icmpv6 type echo-request"
-        case .destinationPort(let transport, let port): "\(transport.text) dport \(port)"
-        case .otherDestinationPort(let transport, let port): "\(transport.text) dport != \(port)"
-        case .sourceTranslated: "ct status snat"
-        case .sourceTranslatedAssured: "ct status & (assured | snat) == (assured | snat)"
-        case .destinationTranslated: "ct status dnat"
-        case .unconfirmed: "ct status & confirmed == 0"
-        case .confirmed: "ct status confirmed"
-        case .replyDirection: "ct direction reply"
-        case .originalDirection: "ct direction original"
-        case .connectionMark(let mask, let value): "ct mark & \(mask.hex) == \(value.hex)"
-        case .state(let states): "ct state \(states.text)"
-        case .synchronizes: "tcp flags syn"
-        case .leavesThroughIPsec: "rt ipsec exists"
-        case .cameThroughIPsec: "meta ipsec exists"
-        case .cameInClear: "meta ipsec missing"
-        case .sourceForeignToOutInterface: "fib saddr . oif type != local"
-        case .destinationNotLocal: "fib daddr type != local"
-        }
-    }
-}
-
-extension Rule.Action {
-    fileprivate var text: String {
-        switch self {
-        case .accept: "accept"
-        case .drop: "drop"
-        case .jump(let chain): "jump \(chain)"
-        case .raise(let alarm): "quota name \(alarm)"
-        case .offload(let flowtable): "flow add @\(flowtable)"
-        case .help(let helper): "ct helper set \"\(helper)\""
-        case .expire(let timeout): "ct timeout set \"\(timeout)\""
-        case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
-        case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
-        case .record(let family, let key, let set): "update @\(set) { \(key.text(family)) }"
-        case .markConnection(let mask, let value): "ct mark set ct mark & \((~mask).hex) | \(value.hex)"
-        case .markPacket(let mask, let value): "meta mark set meta mark & \((~mask).hex) | \(value.hex)"
-        case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
-        case .dispatchDestination(let family, let map): "\(family.text) daddr vmap @\(map)"
-        case .translateDestination(let family, let key, let map):
-            "dnat \(family.text) to \(key.text(family)) map @\(map)"
-        case .mark(let bits): "meta mark set meta mark | \(Self.hexadecimal(bits)) accept"
-        case .unmark(let bits): "meta mark set meta mark & \(Self.hexadecimal(~bits))"
-        case .masquerade(let options): options.masquerade
-        case .sourceNAT(let target, let options): options.sourceNAT(to: target)
-        case .sourceNATByInterface(let map): "snat ip6 prefix to oifname map @\(map)"
-        case .destinationNAT(let target): "dnat \(target.text(ports: ""))"
-        }
+    /// `enum nf_inet_hooks` in linux/netfilter.h.
+    private var hookName: String {
+        let names = ["prerouting", "input", "forward", "output", "postrouting", "ingress"]
+        return names.indices.contains(Int(hook)) ? names[Int(hook)] : "\(hook)"
     }
 
-    /// All eight digits, as nft lists a mark.
-    private static func hexadecimal(_ value: UInt32) -> String {
-        let digits = String(value, radix: 16)
-        return "0x" + String(repeating: "0", count: 8 - digits.utf8.count) + digits
-    }
-}
-
-extension NATOptions {
-    fileprivate var masquerade: String {
-        (["masquerade"] + (portsText.map { ["to " + $0] } ?? []) + flagsText).joined(separator: " ")
-    }
-
-    fileprivate func sourceNAT(to target: NATTarget) -> String {
-        (["snat \(target.text(ports: portsText ?? ""))"] + flagsText).joined(separator: " ")
-    }
-
-    /// `:1024-65535`.
-    private var portsText: String? {
-        ports.map { ":\($0.lowerBound)\($0.count == 1 ? "" : "-\($0.upperBound)")" }
-    }
-
-    private var flagsText: [String] {
-        var flags = random == .none ? [] : [random.rawValue]
-        if persistent { flags.append("persistent") }
-        return flags.isEmpty ? [] : [flags.joined(separator: ",")]
-    }
-}
-
-extension NATTarget {
-    /// `ip to 203.0.113.10:1024-65535`, `ip6 prefix to 2001:db8::/64`.
-    fileprivate func text(ports: String) -> String {
-        let word = family == .ipv4 ? "ip" : "ip6"
-        switch self {
-        case .network(let network): return "\(word) prefix to \(network)"
-        case .pool(let family, let range):
-            let needsBrackets = family == .ipv6 && !ports.isEmpty
-            let ends = [first, last].map { needsBrackets ? "[\($0)]" : "\($0)" }
-            let pool = range.first == range.last ? ends[0] : ends.joined(separator: "-")
-            return "\(word) to \(pool)\(ports)"
-        }
-    }
-}
-
-extension AddressFamily {
-    /// nft's name for the header.
-    fileprivate var text: String { self == .ipv4 ? "ip" : "ip6" }
-}
-
-extension Rate {
-    fileprivate var text: String { "\(count)/\(unit.rawValue) burst \(burst) packets" }
-}
-
-extension Rule.RecordKey {
-    fileprivate func text(_ family: AddressFamily) -> String {
-        switch self {
-        case .address(let side): "\(family.text) \(side == .source ? "saddr" : "daddr")"
-        case .endpoint(.source): "\(family.text) saddr . meta l4proto . th sport"
-        case .endpoint(.destination): "\(family.text) daddr . meta l4proto . th dport"
-        }
-    }
-}
-
-extension Rule.ForwardKey {
-    fileprivate func text(_ family: AddressFamily) -> String {
-        switch self {
-        case .port: "meta l4proto . th dport"
-        case .sourceAndPort(let transport): "\(family.text) saddr . \(transport.text) dport"
-        }
-    }
-}
-
-extension Rule.Direction {
-    fileprivate var text: String { self == .input ? "iifname" : "oifname" }
-}
-
-extension Rule.TransportProtocol {
-    /// nft's name for it.
-    var text: String {
-        switch self {
-        case .icmp: "icmp"
-        case .tcp: "tcp"
-        case .udp: "udp"
-        case .icmpv6: "ipv6-icmp"
-        case .sctp: "sctp"
-        }
-    }
-}
-
-extension Rule.ConnectionState {
-    fileprivate var text: String {
-        let names: [(Self, String)] = [
-            (.invalid, "invalid"), (.established, "established"), (.related, "related"),
-            (.new, "new"),
-            (.untracked, "untracked"),
+    /// As nft lists it: by the nearest name that is at most 10 away, of those that the hook has (nft(8), "priority").
+    private var priorityName: String {
+        let names: [(String, Int32)] = [
+            ("raw", -300), ("mangle", -150), ("dstnat", -100), ("filter", 0), ("security", 50),
+            ("srcnat", 100),
         ]
-        return names.filter { contains($0.0) }.map(\.1).joined(separator: ",")
-    }
-}
-
-extension UInt32 {
-    /// As nft writes marks: `0x000000f0`.
-    fileprivate var hex: String {
-        let digits = String(self, radix: 16)
-        return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
+        for (name, standard) in names where abs(priority - standard) <= 10 {
+            let distance = priority - standard
+            if distance == 0 { return name }
+            return "\(name) \(distance < 0 ? "-" : "+") \(abs(distance))"
+        }
+        return "\(priority)"
     }
 }

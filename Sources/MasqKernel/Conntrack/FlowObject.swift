@@ -10,6 +10,7 @@ struct FlowObject: ~Copyable {
 
     /// Reads the entry of a message of the kernel's; nothing where the library does not understand it.
     init?(parsing message: NetlinkMessage) {
+        // Only malloc() fails in it, and Swift ends the process for that likewise.
         guard let entry = nfct_new() else { fatalError("libnetfilter_conntrack is out of memory") }
         self.entry = entry
         guard let header = message.bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self),

@@ -74,7 +74,10 @@ enum LegacyReader {
                     continue
                 }
             }
-        } catch {}
+        } catch {
+            // Why, is not told apart: the findings are called incomplete.
+            return nil
+        }
         return nil
     }
 

@@ -37,7 +37,8 @@ public struct NamespaceLock: ~Copyable {
     /// - Parameter fallbackDirectory: where the locked file goes, when it comes to that.
     /// - Throws: ``Refusal``.
     public init(fallbackDirectory: String) throws(Refusal) {
-        do {
+        let process: Int32?
+        do throws(SystemError) {
             let socket = try Self.socket()
             let result = withUnixAddress(Self.address) { bind(socket.number, $0, $1) }
             if result == 0 {
@@ -48,16 +49,20 @@ public struct NamespaceLock: ~Copyable {
             }
             guard errno == EADDRINUSE else { throw SystemError("bind", Self.address) }
             let peer = try Self.holderOfAddress()
-            guard let peer, Self.isStranger(peer) else { throw Refusal.held(byProcess: peer?.pid) }
-            holder = try Self.lockedFile(in: fallbackDirectory)
-            stranger = peer.pid
-        } catch let error as SystemError {
-            throw .system(error)
-        } catch let refusal as Refusal {
-            throw refusal
+            if let peer, Self.isStranger(peer) {
+                if let file = try Self.lockedFile(in: fallbackDirectory) {
+                    holder = file
+                    stranger = peer.pid
+                    return
+                }
+                process = nil
+            } else {
+                process = peer?.pid
+            }
         } catch {
-            fatalError("no other error is thrown here")
+            throw .system(error)
         }
+        throw .held(byProcess: process)
     }
 
     /// The descriptor that becomes readable when somebody connects to ask who is there.
@@ -111,7 +116,8 @@ public struct NamespaceLock: ~Copyable {
         return peer
     }
 
-    private static func lockedFile(in directory: String) throws -> Descriptor {
+    /// The file in its place, locked; nothing when another masqd has locked it.
+    private static func lockedFile(in directory: String) throws(SystemError) -> Descriptor? {
         var namespace = stat()
         guard stat("/proc/thread-self/ns/net", &namespace) == 0 else {
             throw SystemError("examine", "/proc/thread-self/ns/net")
@@ -120,7 +126,7 @@ public struct NamespaceLock: ~Copyable {
         let file = try Descriptor(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600), "open", path)
         if flock(file.number, LOCK_EX | LOCK_NB) != 0 {
             guard errno == EWOULDBLOCK else { throw SystemError("lock", path) }
-            throw Refusal.held(byProcess: nil)
+            return nil
         }
         return file
     }

@@ -86,19 +86,21 @@ import Testing
         (try? Command("setpriv", "--reuid", "65534", "--clear-groups", "true").run().status) == 0
     }
 
+    /// A perl script that holds the address until it is killed; should nobody be left to do that, for a minute.
+    private static let listener = """
+        use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
+        listen(S, 5) or die; syswrite(STDOUT, "listening"); sleep 60;
+        """
+
     @Test(
         "Another user's process with CAP_NET_ADMIN is a masqd, as the unit runs it",
         .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
     func otherUser() throws {
         let namespace = try NetworkNamespace()
         let folder = try ScratchFolder()
-        let program = """
-            use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
-            listen(S, 5) or die; syswrite(STDOUT, "listening"); sleep 60;
-            """
         let holder = try Command(
             "setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "+net_admin", "--ambient-caps",
-            "+net_admin", "perl", "-e", program
+            "+net_admin", "perl", "-e", Self.listener
         ).start(in: namespace)
         try eventually("it listens") { try holder.standardOutput == "listening" }
         #expect(refusal(namespace, folder.path) == .held(byProcess: holder.pid))
@@ -110,12 +112,10 @@ import Testing
     func fallsBack() throws {
         let namespace = try NetworkNamespace()
         let folder = try ScratchFolder()
-        let program = """
-            use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
-            listen(S, 5) or die; syswrite(STDOUT, "listening"); sleep 60;
-            """
-        let stranger = try Command("setpriv", "--reuid", "65534", "--clear-groups", "perl", "-e", program)
-            .start(in: namespace)
+        let stranger = try Command(
+            "setpriv", "--reuid", "65534", "--clear-groups", "perl", "-e", Self.listener
+        )
+        .start(in: namespace)
         try eventually("the stranger listens") { try stranger.standardOutput == "listening" }
 
         do {

@@ -8,6 +8,9 @@ import MasqCore
 struct RuleObject: ~Copyable {
     private let rule: OpaquePointer
 
+    // Where libnftnl returns nothing below, malloc() did, or the name of an expression is a mistake of masqd's own:
+    // neither is anything that a caller could answer to, and Swift ends the process likewise.
+
     init() {
         guard let rule = nftnl_rule_alloc() else { fatalError("libnftnl is out of memory") }
         self.rule = rule

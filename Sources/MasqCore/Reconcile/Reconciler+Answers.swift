@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Each of these is one event's answer.
+extension Reconciler {
+    mutating func load(_ new: Configuration) -> [Action] {
+        if let family = switches.missing(for: new) {
+            let reason = "\(family.forwardingSwitch) is 0, and [gateway] ip_forward = \"require\""
+            guard configuration != nil else { return [.log(.error, reason), .exit(.unavailable)] }
+            return [.log(.error, "\(reason): keeping the previous configuration")] + refuse(reason)
+        }
+        var new = new
+        routing.load(&new)
+        configuration = new
+        refusal = nil
+        owesReady = true
+        backoff = Self.minimumBackoff
+        switches.load(new)
+        foreign.load(new)
+        // What it lacked before may be there by now.
+        lacking = []
+        return recommit()
+    }
+
+    mutating func audited(_ report: ForeignReport, microseconds: Int) -> [Action] {
+        guard let configuration else { return [] }
+        let (actions, needsCommit) = foreign.audited(report, configuration, microseconds: microseconds)
+        if needsCommit { return actions + recommit() }
+        return actions
+    }
+
+    /// The ruleset is another one now.
+    mutating func recommit() -> [Action] {
+        desire()
+        return commit()
+    }
+
+    mutating func desire() {
+        desired = configuration.map { .desired($0, memory: memory, without: lacking) }
+        desired?.follow(links)
+    }
+
+    /// READY would claim that rules are in force: where none are yet, it is still to come.
+    mutating func refuse(_ reason: String) -> [Action] {
+        refusal = reason
+        return applied == nil ? [] : [.notifyReady(status: status)]
+    }
+
+    func commit() -> [Action] {
+        desired.map { [.commit($0)] } ?? []
+    }
+
+    /// Compare and mend as far as the configuration wants it, even where nothing should have changed.
+    mutating func look() -> [Action] {
+        guard let configuration, let ruleset = desired, !defence.isWaiting else { return news() }
+        // What was never in force is not somebody else's change.
+        if applied?.ruleset != ruleset { return [.commit(ruleset)] }
+        switch configuration.reconcile.mode {
+        case .repair: return [.commit(ruleset)]
+        case .report: return news() + [.inspect(ruleset)]
+        case .off: return news()
+        }
+    }
+
+    mutating func touched(_ touch: ForeignTouch) -> [Action] {
+        guard configuration?.reconcile.mode != .off else { return [] }
+        defence.touch = touch
+        if configuration?.reconcile.mode == .repair, let delay = defence.delayMilliseconds {
+            guard !defence.isWaiting else { return [] }
+            defence.isWaiting = true
+            return [.startRetryTimer(milliseconds: delay)]
+        }
+        return look()
+    }
+
+    mutating func inspected(_ changes: Int) -> [Action] {
+        defer { defence.touch = nil }
+        differing = changes
+        return defence.reported(changes)
+    }
+
+    mutating func dumped(_ new: Links) -> [Action] {
+        guard let configuration else {
+            links = new
+            return []
+        }
+        let before = UplinkStatus(configuration, links)
+        links = new
+        desired?.follow(links)
+        let isNews = UplinkStatus(configuration, links) != before
+        let audit = foreign.moved(configuration, links)
+        return look() + (isNews ? repairSoon() : []) + audit
+    }
+
+    /// Addresses and routes come in a row when a link comes up, and each look at the connections costs the kernel 10 ms.
+    func repairSoon() -> [Action] {
+        repairConnections().isEmpty ? [] : [.startRepairTimer(milliseconds: Self.settlingMilliseconds)]
+    }
+
+    /// Only when the rules are there: before, a connection would be born wrong again.
+    func repairConnections() -> [Action] {
+        applied != nil && configuration?.conntrack.repair == true ? [.repairConnections] : []
+    }
+
+    mutating func repaired(_ deleted: Int, _ example: Flow?) -> [Action] {
+        var actions: [Action] = []
+        if deleted > 0, let example {
+            let which =
+                example.translatedSource == example.source
+                ? "\(example) was untranslated" : "\(example) kept the address \(example.translatedSource)"
+            let count = deleted == 1 ? "1 connection" : "\(deleted) connections"
+            actions.append(.log(.notice, "\(count) deleted, to be translated anew: \(which)"))
+        }
+        return actions + alarm.answered(deleted: deleted)
+    }
+
+    mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
+        guard let configuration, let ruleset = desired else { return [] }
+        var actions: [Action] = []
+        if changes > 0, applied?.ruleset == ruleset {
+            actions += defence.repaired(changes, microseconds: microseconds)
+        } else if lastFailure != nil {
+            actions.append(.log(.notice, "the rules are in force\(applied == nil ? "" : " again")"))
+        }
+        defence.touch = nil
+        let isRepair = changes > 0
+        differing = 0
+        let hasOtherUplinks = applied.map { !$0.configuration.hasUplinks(of: configuration) } ?? true
+        applied = (ruleset, configuration)
+        lastFailure = nil
+        backoff = Self.minimumBackoff
+        actions += switches.switchOn(configuration)
+
+        actions += news()
+        if owesReady {
+            let extent = changes == 0 ? ": nothing had to change" : ""
+            actions.append(.log(.info, "\(configuration.origin) is in force\(extent)"))
+            // Who waits for READY may rely on the uplinks' routes too.
+            actions += routing.isNeeded(for: configuration) ? readRouting() : ready()
+        } else if hasOtherUplinks {
+            actions += readRouting()
+        }
+        actions += foreign.committed(configuration, links)
+        // At start too: what began before the rules were there is untranslated for ever.
+        // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
+        let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
+        return isRepair && configuration.conntrack.repair ? actions + [delay] : actions
+    }
+
+    /// Tells who waits that all is in force.
+    mutating func ready() -> [Action] {
+        guard owesReady, let inForce = applied?.configuration, lastFailure == nil else { return [] }
+        owesReady = false
+        return [.notifyReady(status: status)] + foreign.audit(inForce, links)
+    }
+
+    /// A look at policy routing, where it is needed.
+    func readRouting() -> [Action] {
+        guard let inForce = applied?.configuration, routing.isNeeded(for: inForce) else { return [] }
+        return [routing.read(for: inForce)]
+    }
+
+    /// What comes of policy routing, and READY where it was the last to wait for.
+    mutating func routed(by actions: [Action]) -> [Action] {
+        let isUnderWay = actions.contains { if case .changeRouting = $0 { true } else { false } }
+        return isUnderWay ? actions : actions + ready()
+    }
+
+    /// What changed for the user since he was last told.
+    mutating func news() -> [Action] {
+        guard let configuration else { return [] }
+        let uplinks = UplinkStatus(configuration, links)
+        let news = uplinks.changes(since: reported)
+        reported = uplinks
+        return news.map { .log(.notice, $0) }
+    }
+
+    mutating func failed(_ failure: CommitFailure) -> [Action] {
+        if let missing = failure.missing, configuration?.canDoWithout(missing) == true,
+            lacking.insert(missing).inserted
+        {
+            desire()
+            return [.log(.warning, "\(failure.reason): going on without it")] + commit()
+        }
+        var actions: [Action] = []
+        if failure.reason != lastFailure {
+            let consequence = applied == nil ? "no rules are in force" : "the previous rules stay in force"
+            actions.append(.log(.error, "\(failure.reason): \(consequence)"))
+        }
+        lastFailure = failure.reason
+        if applied == nil, owesReady {
+            // At start somebody is watching, and what the kernel lacks now it will lack later.
+            switch failure.kind {
+            case .notPermitted: return actions + [.exit(.notPermitted)]
+            case .unsupported: return actions + [.exit(.unavailable)]
+            case .other: break
+            }
+        } else if owesReady {
+            owesReady = false
+            actions.append(.notifyReady(status: status))
+        }
+        actions.append(.startRetryTimer(milliseconds: backoff))
+        backoff = min(backoff * 2, Self.maximumBackoff)
+        return actions
+    }
+
+    mutating func stop() -> [Action] {
+        // First the switches: between the two steps nothing can leave untranslated.
+        let close = memory.marks == 0 ? [] : [Action.closeForeign(marks: memory.marks)]
+        return switches.switchBack() + close + routing.removal() + [
+            .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
+        ]
+    }
+}

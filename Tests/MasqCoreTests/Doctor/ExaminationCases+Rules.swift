@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+@testable import MasqCore
+
+extension ExaminationTests.Case {
+    /// Rules, others' rules, connections, and the next boot.
+    static let rules: [Self] = [
+        Self(
+            "no rules",
+            """
+            wrong table inet masqd is not in force: nothing is masqueraded, and nothing held back
+                  type: systemctl reload masqd.service
+            """
+        ) {
+            $0.observations.table = .seen(
+                TableComparison(isThere: false, changes: [.addTable(flags: 0), .addChain("forward", nil)]))
+        },
+        Self(
+            "rules that differ",
+            """
+            wrong table inet masqd is not as /etc/masqd.toml asks for: counter leak_guard is missing, chain forward \
+            differs, set masquerade_1_source differs, set mine should not be there, chain guard is missing, and 1 more
+                  type: systemctl reload masqd.service
+            """
+        ) {
+            $0.observations.table = .seen(
+                TableComparison(
+                    isThere: true,
+                    changes: [
+                        .addObject(.counter("leak_guard")), .flushChain("forward"),
+                        .deleteElements(set: "masquerade_1_source", .interfaces([])), .flushSet("mine"),
+                        .deleteSet("mine"), .addChain("guard", nil), .addRule(chain: "forward", []),
+                        .addRule(chain: "guard", []), .deleteChain("mine"),
+                    ]))
+        },
+        Self(
+            "rules that can't be read", "skip  the rules in force: not looked at: needs CAP_NET_ADMIN"
+        ) { $0.observations.table = .unseen(why: "needs CAP_NET_ADMIN") },
+        Self(
+            "others' rules",
+            """
+            wrong it drops
+                  type: open it
+                  type: and load it
+            """, "warn  it translates", "hint  it may translate (3 more networks need the same)"
+        ) {
+            $0.observations.foreign = .seen(
+                ForeignReport(findings: [
+                    .init(
+                        kind: .dropsBoth, owner: .ufw, baseChain: "a", claim: "it drops",
+                        advice: ["open it", "and load it"]),
+                    .init(kind: .translates, owner: .ufw, baseChain: "b", claim: "it translates", advice: []),
+                    .init(
+                        kind: .mayTranslate, owner: .ufw, baseChain: "c", claim: "it may translate",
+                        advice: [],
+                        unlisted: 3),
+                ]))
+        },
+        Self(
+            "others' rules that are hidden",
+            "skip  the rules of iptables-legacy: not looked at: only root may read them"
+        ) {
+            var report = ForeignReport()
+            report.isComplete = false
+            $0.observations.foreign = .seen(report)
+        },
+        Self("no connections yet", "hint  the kernel tracks no connections: no rule has asked for it yet") {
+            $0.observations.conntrack = .seen(nil)
+        },
+        Self(
+            "many connections",
+            """
+            warn  the connection table holds 80000 of 100000 connections: it is nearly full
+                  type: sysctl -w net.netfilter.nf_conntrack_max=200000
+            """
+        ) { $0.load(count: 80_000, maximum: 100_000, buckets: 65_536) },
+        Self(
+            "too many connections",
+            """
+            wrong the connection table holds 100000 of 100000 connections: it is full, and new ones are dropped
+                  type: sysctl -w net.netfilter.nf_conntrack_max=200000
+            """
+        ) { $0.load(count: 100_000, maximum: 100_000, buckets: 65_536) },
+        Self(
+            "too many connections for the memory",
+            """
+            warn  the connection table holds 80000 of 100000 connections: it is nearly full: a larger one would take \
+            more than a quarter of the memory
+                  type: conntrack -S
+            """
+        ) { $0.load(count: 80_000, maximum: 100_000, buckets: 65_536, memory: 256 << 20) },
+        Self(
+            "a table that the memory is too small for",
+            """
+            hint  nf_conntrack_max is 1000000: a full table would take 381 of 512 MiB of memory
+                  type: sysctl -w net.netfilter.nf_conntrack_max=335544
+            """
+        ) { $0.load(count: 0, maximum: 1_000_000, buckets: 262_144, memory: 512 << 20) },
+        Self(
+            "long chains",
+            """
+            hint  nf_conntrack_max is 1000000 with 65536 buckets: looking a connection up in a full table is slow
+                  type: sysctl -w net.netfilter.nf_conntrack_buckets=250000
+            """
+        ) { $0.load(count: 0, maximum: 1_000_000, buckets: 65_536) },
+        Self(
+            "failures",
+            """
+            hint  12 packets were dropped since boot, as the connection table had no room for them; does it grow?
+                  type: conntrack -S
+            """,
+            """
+            hint  7 connections failed since boot, as their ports were taken: a few are normal; does it grow?
+                  type: conntrack -S
+            """
+        ) {
+            var load = $0.observations.conntrack.value ?? nil
+            load?.failures = .init(drops: 12, failedInsertions: 7)
+            $0.observations.conntrack = .seen(load)
+        },
+        Self(
+            "an old copy at the next boot",
+            """
+            warn  /etc/nftables.conf:3 has a copy of table inet masqd, which is loaded at boot, however old it is
+                  type: sed -i.bak '3,9d;20,30d' /etc/nftables.conf
+            """
+        ) {
+            $0.observations.savedRuleset = .seen(
+                SavedRuleset(path: "/etc/nftables.conf", copies: [3...9, 20...30]))
+        },
+    ]
+}
