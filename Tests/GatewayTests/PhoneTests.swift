@@ -129,17 +129,7 @@ struct PhoneTests {
     @Test("It began before masqd, through an uplink without rules, and is right after the start")
     func beforeMasqd() throws {
         let gateway = try Gateway()
-        try gateway.router.setSysctl("ipv4/ip_forward", to: "1")
-        try gateway.router.nft(
-            """
-            table ip foreign {
-                chain tracked {
-                    type filter hook forward priority filter; policy accept;
-                    ct state established accept
-                }
-            }
-
-            """)
+        try gateway.forwardUntranslated()
         let phone = try Phone(in: gateway.lan)
         try eventually("it leaves untranslated") { try gateway.leaks() > 3 }
         let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)

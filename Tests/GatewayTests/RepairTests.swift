@@ -8,18 +8,7 @@ struct RepairTests {
     @Test("A flow that began before masqd is translated after its start, and right ones are left alone")
     func bornUntranslated() throws {
         let gateway = try Gateway()
-        try gateway.router.setSysctl("ipv4/ip_forward", to: "1")
-        // Conntrack only works for a namespace in which a rule asks for it.
-        try gateway.router.nft(
-            """
-            table ip foreign {
-                chain tracked {
-                    type filter hook forward priority filter; policy accept;
-                    ct state established accept
-                }
-            }
-
-            """)
+        try gateway.forwardUntranslated()
         let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
         #expect(throws: Failure.self) { try phone.ask(limit: .milliseconds(100)) }
         #expect(try gateway.leaks() == 1)

@@ -28,6 +28,23 @@ struct Scenario {
     }
 }
 
+extension Gateway {
+    /// Forwards without a masqd, and tracks connections: that only works for a namespace in which a rule asks for it.
+    func forwardUntranslated() throws {
+        try router.setSysctl("ipv4/ip_forward", to: "1")
+        try router.nft(
+            """
+            table ip foreign {
+                chain tracked {
+                    type filter hook forward priority filter; policy accept;
+                    ct state established accept
+                }
+            }
+
+            """)
+    }
+}
+
 extension NetworkNamespace {
     /// masqd's table without the counters' values, with the handles: equal only if nothing was made anew.
     func masqdTable() throws -> String {
