@@ -45,14 +45,25 @@ struct Doctor {
 
     /// What can only be looked at with a configuration in mind.
     private func observe(_ configuration: Configuration, _ seen: inout Observations) {
+        seen.segmentClamps = observed { try ClampReader().chains() }
+        guard let links = seen.links.value else { return }
+        var configuration = configuration
+        if !configuration.uplinks.isEmpty {
+            seen.routing = observed {
+                var routing = try PolicyRouting()
+                // The rules know the uplinks' numbers, and those the tables.
+                configuration.keepNumbers(of: try routing.state(tables: []).rules)
+                return try routing.state(tables: configuration.uplinks.map(\.routingTable))
+            }
+        }
         seen.table = observed {
             var table = try KernelTable()
             // Which switches masqd turned on, and whose chains, is for the table to remember and not for the file to say.
             let memory = try table.memory()
-            return try table.comparison(with: .desired(configuration, memory: memory))
+            return try TableComparison.of(configuration, memory: memory, links) {
+                try table.rehearsal(of: $0)
+            }
         }
-        seen.segmentClamps = observed { try ClampReader().chains() }
-        guard let links = seen.links.value else { return }
         seen.foreign = observed {
             var reader = try ForeignReader()
             let audit = ForeignAudit(configuration, links)

@@ -42,7 +42,7 @@ struct FlowOffloadTests {
             return
         }
         #expect(status.contains("in force: the previous rules"))
-        #expect(try scenario.masqd.log.contains("modprobe nf_flow_table_inet nft_flow_offload"))
+        #expect(try scenario.masqd.log.contains("modprobe -a nf_flow_table_inet nft_flow_offload"))
         #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
         #expect(try scenario.masqd.stop() == 0)
 

@@ -3,14 +3,54 @@
 // What decides about packets: the own rules, others', the connections, and what is loaded at boot.
 extension Examination {
     mutating func examineTable() {
-        guard configuration != nil, let table = look(observations.table, "the rules in force") else { return }
+        guard let configuration, let table = look(observations.table, "the rules in force") else { return }
+        for feature in table.lacking.sorted() { addLack(of: feature, configuration) }
         let name = "table inet \(Ruleset.tableName)"
-        if table.changes.isEmpty, table.isThere { return add(.ok, "\(name) is as \(origin.name) asks for") }
-        let claim =
+        if table.changes.isEmpty, table.isThere {
+            let exception = table.lacking.isEmpty ? "" : ", but for that"
+            return add(.ok, "\(name) is as \(origin.name) asks for\(exception)")
+        }
+        let state =
             table.isThere
-            ? "\(name) is not as \(origin.name) asks for: \(table.summary)"
-            : "\(name) is not in force: nothing is masqueraded, and nothing held back"
-        add(.wrong, claim, type: origin.putInForce)
+            ? "is not as \(origin.name) asks for: \(table.summary)"
+            : "is not in force: nothing is masqueraded, and nothing held back"
+        guard let refusal = table.refusal else {
+            return add(.wrong, "\(name) \(state)", type: origin.putInForce)
+        }
+        let commands = refusal.missing?.loading.map { ["\($0) && \(origin.putInForce)"] } ?? []
+        add(Finding(.wrong, "\(name) \(state); \(refusal.reason)", type: commands))
+    }
+
+    /// What is left out, so that all else can be in force.
+    private mutating func addLack(of feature: KernelFeature, _ configuration: Configuration) {
+        // Who says "auto" takes what there is.
+        let isWelcome = feature == .flowOffload && configuration.forward.flowOffload == .auto
+        let claim = "this kernel has no \(feature): masqd goes on without \(feature.pronoun)"
+        let commands = feature.loading.map { ["\($0) && \(origin.putInForce)"] } ?? []
+        add(Finding(isWelcome ? .hint : .warning, claim, type: commands))
+    }
+
+    /// Which connections leave by which of several uplinks.
+    mutating func examinePolicyRouting() {
+        guard var configuration, !configuration.uplinks.isEmpty, let links = observations.links.value,
+            let state = look(observations.routing, "policy routing")
+        else { return }
+        configuration.keepNumbers(of: state.rules)
+        let unanswered = state.triedLast(configuration)
+        for uplink in configuration.uplinks where unanswered.contains(uplink.number) {
+            let claim = "\(uplink.interface) gave no answer to its probes: new connections leave by it last"
+            let probe = uplink.probe.first.map { "ping -I \(uplink.interface.shellWord) \($0.address)" }
+            add(Finding(.warning, claim, type: probe.map { [$0] } ?? []))
+        }
+        let plan = RoutingPlan(configuration, links, state, unanswered: unanswered)
+        let changes = state.changes(toRules: plan.rules, routes: plan.routes)
+        guard let first = changes.first else {
+            return add(.ok, "policy routing is as \(origin.name) asks for")
+        }
+        let more = changes.count == 1 ? "" : ", and \(changes.count - 1) more"
+        add(
+            .wrong, "policy routing is not as \(origin.name) asks for: \(first) differs\(more)",
+            type: origin.putInForce)
     }
 
     mutating func examineForeign() {
@@ -119,62 +159,5 @@ extension Examination {
             loaded at boot, however old it is
             """,
             type: "sed -i.bak '\(lines)' \(saved.path.shellWord)")
-    }
-}
-
-extension TableComparison {
-    /// Which objects are how: `chain forward differs, counter leak_guard is missing`.
-    var summary: String {
-        var states: [(object: String, state: State)] = []
-        for change in changes {
-            let (object, state) = change.judgement
-            if let index = states.firstIndex(where: { $0.object == object }) {
-                states[index].state = states[index].state.merged(with: state)
-            } else {
-                states.append((object, state))
-            }
-        }
-        let shown = states.prefix(5).map { "\($0.object) \($0.state.rawValue)" }
-        let more = states.count > shown.count ? ", and \(states.count - shown.count) more" : ""
-        return shown.joined(separator: ", ") + more
-    }
-
-    fileprivate enum State: String {
-        case missing = "is missing"
-        case surplus = "should not be there"
-        case differs
-
-        /// An object that is deleted and made anew differs; what a new one is filled with is no difference.
-        func merged(with other: State) -> State {
-            switch (self, other) {
-            case (.missing, .differs), (.differs, .missing), (.missing, .missing): .missing
-            case (.surplus, .differs), (.differs, .surplus), (.surplus, .surplus): .surplus
-            case (.differs, .differs), (.missing, .surplus), (.surplus, .missing): .differs
-            }
-        }
-    }
-}
-
-extension Change {
-    /// The object that a change is about, and what the change says about it.
-    fileprivate var judgement: (String, TableComparison.State) {
-        switch self {
-        case .addTable: ("the table's state", .differs)
-        case .deleteTable: ("\(self)", .surplus)
-        case .addObject: ("\(self)", .missing)
-        case .deleteObject: ("\(self)", .surplus)
-        case .addFlowtable: ("\(self)", .missing)
-        case .deleteFlowtable: ("\(self)", .surplus)
-        case .addDevices(let flowtable, _, _), .deleteDevices(let flowtable, _, _):
-            ("flowtable \(flowtable)", .differs)
-        case .addSet: ("\(self)", .missing)
-        case .deleteSet: ("\(self)", .surplus)
-        case .flushSet(let set), .addElements(let set, _), .deleteElements(let set, _):
-            ("set \(set)", .differs)
-        case .addChain: ("\(self)", .missing)
-        case .deleteChain: ("\(self)", .surplus)
-        case .setPolicy(let chain, _), .flushChain(let chain), .addRule(let chain, _):
-            ("chain \(chain)", .differs)
-        }
     }
 }

@@ -143,6 +143,13 @@ extension Examination {
         guard filter == 1 else {
             return add(.ok, "rp_filter of \(name) is \(filter == 0 ? "off" : "loose")")
         }
+        if let configuration, configuration.failsOver,
+            configuration.uplinks.contains(where: { $0.interface == name })
+        {
+            let claim =
+                "rp_filter of \(name) is strict: what comes in by it is dropped while another uplink is preferred"
+            return add(.warning, claim, type: "sysctl -w \(setting.shellWord)=2")
+        }
         let inMain = routes.filter {
             $0.isDefault && $0.destination.family == family && $0.table == Route.mainTable
         }

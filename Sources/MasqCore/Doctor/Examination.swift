@@ -30,6 +30,7 @@ public struct Examination: Sendable {
         examineUplinks()
         examineInside()
         examineTable()
+        examinePolicyRouting()
         examineForeign()
         examineConntrack()
         examineSavedRuleset()

@@ -25,6 +25,8 @@ public struct Observations: Sendable {
     public var routes = Observed<[Route]>.notYet
     /// Where the kernel sends what the inside sends into the Internet.
     public var ways = Observed<[Way]>.notYet
+    /// What is masqd's in policy routing, where `[[uplink]]` asks for it.
+    public var routing = Observed<RoutingState>.notYet
     /// The own table against the configuration.
     public var table = Observed<TableComparison>.notYet
     /// Who serves this network namespace; nothing where nobody does.
@@ -61,20 +63,6 @@ public struct LinkSettings: Equatable, Sendable {
         self.reversePathFilter = reversePathFilter
         self.isForwarding = isForwarding
         self.acceptsAdvertisements = acceptsAdvertisements
-    }
-}
-
-/// The own table against the one that the configuration asks for.
-public struct TableComparison: Equatable, Sendable {
-    /// Whether there is such a table at all.
-    public var isThere: Bool
-    /// What would make it equal; none where it is.
-    public var changes: [Change]
-
-    /// Makes a comparison.
-    public init(isThere: Bool, changes: [Change]) {
-        self.isThere = isThere
-        self.changes = changes
     }
 }
 

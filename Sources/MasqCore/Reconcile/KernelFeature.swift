@@ -30,6 +30,29 @@ extension KernelFeature: CustomStringConvertible {
     }
 }
 
+extension KernelFeature {
+    /// What loads it into the kernel, as a shell takes it; absent where only another kernel has it.
+    public var loading: String? {
+        switch self {
+        // `helper_sip_tcp` is of nf_conntrack_sip.
+        case .helper(let name): "modprobe nf_conntrack_\(name.split(separator: "_").dropFirst().first ?? "")"
+        case .flowOffload: "modprobe -a nf_flow_table_inet nft_flow_offload"
+        case .timeouts: nil
+        }
+    }
+
+    /// What stands for it in the next sentence.
+    var pronoun: String { if case .helper = self { "it" } else { "them" } }
+}
+
+extension Set<KernelFeature> {
+    /// Takes in what the kernel refused as unknown; says whether it is worth another attempt, without that.
+    mutating func learn(from failure: CommitFailure, for configuration: Configuration) -> Bool {
+        guard let missing = failure.missing, configuration.canDoWithout(missing) else { return false }
+        return insert(missing).inserted
+    }
+}
+
 extension Configuration {
     /// Whether the gateway goes on without it where the kernel lacks it: it does unless the file insists.
     func canDoWithout(_ feature: KernelFeature) -> Bool {

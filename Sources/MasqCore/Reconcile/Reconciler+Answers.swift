@@ -175,9 +175,7 @@ extension Reconciler {
     }
 
     mutating func failed(_ failure: CommitFailure) -> [Action] {
-        if let missing = failure.missing, configuration?.canDoWithout(missing) == true,
-            lacking.insert(missing).inserted
-        {
+        if let configuration, lacking.learn(from: failure, for: configuration) {
             desire()
             return [.log(.warning, "\(failure.reason): going on without it")] + commit()
         }

@@ -12,7 +12,7 @@ struct RoutingPlan: Equatable, Sendable {
     var conditions: [UplinkCondition] = []
 
     /// The rules' places behind `rule_priority`. Within each group an uplink has a place of its own, from 1.
-    private enum Group {
+    fileprivate enum Group {
         static let marked: UInt32 = 0
         /// Behind it: what is to wait for its uplink must not leave by another one.
         static let waiting: UInt32 = 20
@@ -107,6 +107,20 @@ struct RoutingPlan: Equatable, Sendable {
     }
 }
 
+extension RoutingState {
+    /// The numbers of the uplinks that the rules try last: a probe has got no answer through them.
+    func triedLast(_ configuration: Configuration) -> Set<Int> {
+        let first = configuration.policyRouting.rulePriority + RoutingPlan.Group.last
+        return Set(
+            configuration.uplinks.enumerated().filter { rank, uplink in
+                rules.contains {
+                    $0.priority == first + UInt32(rank + 1)
+                        && $0.action == .lookUp(table: uplink.routingTable, withoutDefault: false)
+                }
+            }.map(\.element.number))
+    }
+}
+
 /// How an uplink is, as far as routing is concerned.
 enum UplinkCondition: Equatable, Sendable {
     case absent, down, withoutCarrier, withoutAddress, withoutRoute
@@ -141,7 +155,7 @@ extension Configuration {
     }
 
     /// Gives uplinks the numbers that they have in the kernel already, which connections there carry in their marks.
-    mutating func keepNumbers(of rules: Set<RoutingRule>) {
+    public mutating func keepNumbers(of rules: Set<RoutingRule>) {
         let marks = policyRouting.marks
         var tables: [UInt32: Int] = [:]
         for rule in rules {

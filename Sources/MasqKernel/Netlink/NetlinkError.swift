@@ -76,16 +76,12 @@ extension NetlinkError: CustomStringConvertible {
         return "\(attempt): \(String(cString: strerror(code)))\(hint.map { " (\($0))" } ?? "")"
     }
 
-    /// `sip` of `ct helper helper_sip_tcp`.
-    private var helperModule: Substring {
-        object.split(separator: "_").dropFirst().first ?? ""
-    }
-
     private var isAboutTable: Bool { object.hasPrefix("table") }
 
     /// What a person can do about it.
     private var hint: String? {
-        switch (operation, code) {
+        if let missing { return missing.explanation }
+        return switch (operation, code) {
         case (.commit, EPERM) where isAboutTable:
             "CAP_NET_ADMIN is needed, or the table belongs to another process: nft list tables shows \"flags owner\""
         case (_, EPERM), (_, EACCES): "CAP_NET_ADMIN is needed: run as root, or through the systemd unit"
@@ -97,21 +93,27 @@ extension NetlinkError: CustomStringConvertible {
         case (.commit, ENOENT) where object.contains("translate"):
             "this kernel can't masquerade: modprobe nft_masq"
         case (.commit, ENOENT) where object.contains("output"):
-            "this kernel lacks an expression of the rule: modprobe nft_fib_inet nft_ct"
+            "this kernel lacks an expression of the rule: modprobe -a nft_fib_inet nft_ct"
         case (.commit, ENOENT) where object.hasPrefix("a rule"):
             "this kernel lacks an expression of the rule: modprobe nft_ct"
-        case (.commit, ENOENT) where object.hasPrefix("flowtable"):
-            "this kernel has no flowtables: modprobe nf_flow_table_inet nft_flow_offload"
         case (.commit, EOPNOTSUPP) where object.hasPrefix("devices"):
             "the network card can't do it: flow_offload = \"software\""
-        case (.commit, ENOENT) where object.hasPrefix("ct helper"):
-            "this kernel does not know that protocol: modprobe nf_conntrack_\(helperModule)"
-        case (.commit, ENOENT) where object.hasPrefix("ct timeout"),
-            (.commit, EOPNOTSUPP) where object.hasPrefix("ct timeout"):
-            "this kernel has no timeouts for each connection: CONFIG_NF_CONNTRACK_TIMEOUT"
         case (.send, EMSGSIZE):
             "larger than net.core.wmem_max allows here; as root outside of a user namespace there is no such limit"
         default: nil
         }
+    }
+}
+
+extension KernelFeature {
+    /// Why the kernel does not know it, and what helps.
+    fileprivate var explanation: String {
+        let claim =
+            switch self {
+            case .helper: "this kernel does not know that protocol"
+            case .flowOffload: "this kernel has no flowtables"
+            case .timeouts: "this kernel has no timeouts for each connection: CONFIG_NF_CONNTRACK_TIMEOUT"
+            }
+        return loading.map { "\(claim): \($0)" } ?? claim
     }
 }

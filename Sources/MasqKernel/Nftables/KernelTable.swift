@@ -80,6 +80,28 @@ public struct KernelTable: ~Copyable {
             isThere: current.tableFlags != nil, changes: Difference.changes(from: current, to: desired))
     }
 
+    /// The same, and asks the kernel whether it would take the changes.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public mutating func rehearsal(of ruleset: Ruleset) throws(NetlinkError) -> TableComparison {
+        try retrying { (table) throws(NetlinkError) in
+            var comparison = try table.comparison(with: ruleset)
+            let generation = table.known?.generation ?? 0
+            guard
+                let first = Self.batches(comparison.changes, toTable: comparison.isThere).first(where: {
+                    !$0.isEmpty
+                })
+            else { return comparison }
+            do throws(NetlinkError) {
+                try table.connection.check(first, generation: generation)
+            } catch {
+                if error.isTransient { throw error }
+                comparison.refusal = error.commitFailure
+            }
+            return comparison
+        }
+    }
+
     /// Deletes the table, if it is there.
     ///
     /// - Throws: ``NetlinkError``.
@@ -115,7 +137,7 @@ public struct KernelTable: ~Copyable {
         // What follows must not be compared with a snapshot that a failure left half true.
         known = nil
         var next = generation
-        for batch in Self.batches(changes, to: current) {
+        for batch in Self.batches(changes, toTable: current.tableFlags != nil) {
             next = try connection.commit(batch, generation: next)
         }
         try confirm(dialect.translating(desired), changes, next)
@@ -141,8 +163,8 @@ public struct KernelTable: ~Copyable {
     /// All in one batch, but for a dormant table with base chains to change: it is mended first, then woken.
     ///
     /// The kernel refuses both at once (`__NFT_TABLE_F_UPDATE` in net/netfilter/nf_tables_api.c).
-    private static func batches(_ changes: [Change], to current: Snapshot) -> [[Change]] {
-        guard current.tableFlags != nil, changes.count > 1, case .addTable? = changes.first else {
+    private static func batches(_ changes: [Change], toTable isThere: Bool) -> [[Change]] {
+        guard isThere, changes.count > 1, case .addTable? = changes.first else {
             return [changes]
         }
         return [Array(changes.dropFirst()), [changes[0]]]

@@ -62,6 +62,19 @@ public struct NftablesConnection: ~Copyable {
         return try commit(batch, changes, generation: generation)
     }
 
+    /// Asks the kernel whether it would take some changes, as `nft --check` does; nothing of them takes effect.
+    ///
+    /// A batch without an end mark is gone through and dropped (`nfnetlink_rcv_batch` in net/netfilter/nfnetlink.c). For
+    /// what it does not know the kernel may load a module.
+    ///
+    /// - Throws: ``NetlinkError`` about the change that it would refuse.
+    mutating func check(_ changes: [Change], generation: UInt32) throws(NetlinkError) {
+        var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)
+        for change in changes { batch.append(change) }
+        lastSequence = batch.lastSequence
+        _ = try commit(batch, changes, generation: generation)
+    }
+
     /// Writes the batch of some changes.
     mutating func batch(of changes: [Change], generation: UInt32) -> Batch {
         var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)

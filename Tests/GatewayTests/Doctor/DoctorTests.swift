@@ -36,6 +36,96 @@ struct DoctorTests {
         #expect(try ward.gateway.seenSource(.tcp).address == "203.0.113.7")
     }
 
+    @Test("Of a healthy gateway that uses everything every step is ok")
+    func everything() throws {
+        let ward = try Ward(
+            configuration: Ward.ipv4,
+            more: """
+                [[snat]]
+                out_interface = "ppp0"
+                source = "fd00:1::/64"
+                to = "uplink-prefix"
+                inbound = true
+                [[port_forward]]
+                port = "8000-8010"
+                to = "192.168.1.2"
+                [[uplink]]
+                interface = "ppp0"
+                [conntrack]
+                helpers = ["ftp", "sip"]
+                timeouts = "rfc"
+                [clients]
+                blocked = "192.168.7.0/24"
+                max_connections = 100
+                [accounting]
+                blocks = true
+                clients = true
+                forwards = true
+
+                """)
+        let report = try ward.examine()
+        #expect(report.lines.filter { !$0.hasPrefix("ok    ") } == [])
+        #expect(report.status == 0)
+        #expect(report.lines.contains { $0.hasPrefix("ok    policy routing is as ") })
+    }
+
+    @Test("What this kernel lacks is said, once, and is no difference to the file")
+    func lacking() throws {
+        let ward = try Ward(more: "[forward]\nflow_offload = \"auto\"\n")
+        let isLacking = try ward.masqd.status.contains("the kernel lacks flowtables")
+        let report = try ward.examine()
+        #expect(report.status == 0)
+        #expect(
+            report.lines.filter { !$0.hasPrefix("ok    ") }
+                == (isLacking ? ["hint  this kernel has no flowtables: masqd goes on without them"] : []))
+        #expect(report.lines.contains { $0.hasPrefix("ok    table inet masqd is as ") })
+
+        guard isLacking else { return }
+        try ward.masqd.write(
+            configuration: ward.configuration.replacing("\"auto\"", with: "\"software\""))
+        let insistent = try ward.examine()
+        #expect(insistent.status == 1)
+        #expect(insistent.complaints.count == 1)
+        #expect(
+            insistent.complaints.first?.line.contains("the kernel refused flowtable fastpath: ") == true)
+        #expect(
+            insistent.complaints.first?.commands == [
+                "modprobe -a nf_flow_table_inet nft_flow_offload && kill -HUP \(ward.masqd.pid)"
+            ])
+    }
+
+    @Test("With two uplinks every step is ok, and rules of routing that somebody took away are missed")
+    func uplinks() throws {
+        let lines = TwoLines.configuration("ppp0", "ppp1", lines: ["[reconcile]", "mode = \"off\""])
+        let two = try TwoLines()
+        for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            try two.gateway.router.setSysctl(name, to: "1")
+        }
+        for name in ["ppp0", "ppp1"] {
+            try two.gateway.router.setSysctl("ipv4/conf/\(name)/rp_filter", to: "2")
+        }
+        let masqd = try Masqd(in: two.gateway.router, configuration: lines)
+        try masqd.waitForReady()
+        func examine() throws -> Ward.Report {
+            try Ward.Report(
+                Command(Masqd.binary, "--doctor", masqd.configurationPath).run(in: two.gateway.router),
+                masqd.configurationPath)
+        }
+        try eventually("every step is ok") { try examine().complaints.isEmpty }
+        try two.gateway.router.ip("rule del pref 20001")
+        let report = try examine()
+        #expect(
+            report.complaints.map(\.line) == [
+                "wrong policy routing is not as PATH asks for: the routing rule 20001 for IPv4 differs"
+            ])
+        #expect(report.complaints.first?.commands == ["kill -HUP \(masqd.pid)"])
+        try two.gateway.router.setSysctl("ipv4/conf/ppp1/rp_filter", to: "1")
+        #expect(
+            try examine().complaints.first?.line
+                == "warn  rp_filter of ppp1 is strict: what comes in by it is dropped while another uplink is preferred"
+        )
+    }
+
     /// One thing that somebody spoils, all that the doctor says about it, and whether typing that mends it.
     struct Case: CustomTestStringConvertible, Sendable {
         let testDescription: String

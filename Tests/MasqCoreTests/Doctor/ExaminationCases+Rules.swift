@@ -34,6 +34,78 @@ extension ExaminationTests.Case {
                     ]))
         },
         Self(
+            "a helper that this kernel does not have",
+            """
+            warn  this kernel has no ct helper helper_h323_ras: masqd goes on without it
+                  type: modprobe nf_conntrack_h323 && systemctl reload masqd.service
+            """
+        ) { $0.lack(.helper("helper_h323_ras")) },
+        Self(
+            "timeouts that this kernel does not have",
+            "warn  this kernel has no ct timeouts: masqd goes on without them"
+        ) { $0.lack(.timeouts) },
+        Self(
+            "flowtables that this kernel does not have, and need not",
+            """
+            hint  this kernel has no flowtables: masqd goes on without them
+                  type: modprobe -a nf_flow_table_inet nft_flow_offload && systemctl reload masqd.service
+            """
+        ) {
+            $0.configuration?.forward.flowOffload = .auto
+            $0.lack(.flowOffload)
+        },
+        Self(
+            "rules that the kernel does not take",
+            """
+            wrong table inet masqd is not in force: nothing is masqueraded, and nothing held back; the kernel refused \
+            chain postrouting: No such file or directory
+            """
+        ) {
+            $0.observations.table = .seen(
+                TableComparison(
+                    isThere: false, changes: [.addTable(flags: 0)],
+                    refusal: CommitFailure(
+                        reason: "the kernel refused chain postrouting: No such file or directory",
+                        kind: .unsupported)))
+        },
+        Self(
+            "flowtables that this kernel does not have, and must",
+            """
+            wrong table inet masqd is not as /etc/masqd.toml asks for: flowtable fastpath is missing; no flowtables here
+                  type: modprobe -a nf_flow_table_inet nft_flow_offload && systemctl reload masqd.service
+            """
+        ) {
+            $0.configuration?.forward.flowOffload = .software
+            $0.observations.table = .seen(
+                TableComparison(
+                    isThere: true, changes: [.addFlowtable("fastpath", .init(flags: 2))],
+                    refusal: CommitFailure(
+                        reason: "no flowtables here", kind: .unsupported, missing: .flowOffload)))
+        },
+        Self(
+            "policy routing that somebody has changed",
+            """
+            wrong policy routing is not as /etc/masqd.toml asks for: the routing rule 20001 for IPv4 differs, and 3 more
+                  type: systemctl reload masqd.service
+            """
+        ) {
+            try $0.addUplinkBlock()
+            $0.changeRouting { state in state.rules.removeAll() }
+        },
+        Self("policy routing as it should be") { try $0.addUplinkBlock() },
+        Self(
+            "an uplink that no probe gets an answer through",
+            """
+            warn  ppp0 gave no answer to its probes: new connections leave by it last
+                  type: ping -I ppp0 192.0.2.1
+            """
+        ) {
+            try $0.addUplink()
+            try $0.addUplinkBlock()
+            $0.configuration?.uplinks.append(UplinkBlock(line: 12, interface: "wan.9", number: 2))
+            $0.answerRouting(unanswered: [1])
+        },
+        Self(
             "rules that can't be read", "skip  the rules in force: not looked at: needs CAP_NET_ADMIN"
         ) { $0.observations.table = .unseen(why: "needs CAP_NET_ADMIN") },
         Self(

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+import Testing
+
 @testable import MasqCore
 
 /// A gateway with nothing wrong: 192.168.1.0/24 and fd00:1::/64 on lan0, behind ppp0.
@@ -68,6 +70,39 @@ struct HealthyGateway {
         var ways = Way.questions(configuration, links, routes)
         for index in ways.indices { ways[index].outputLink = link }
         observations.ways = .seen(ways)
+    }
+
+    /// The table is as this kernel can have it.
+    mutating func lack(_ feature: KernelFeature) {
+        var table = TableComparison(isThere: true, changes: [])
+        table.lacking = [feature]
+        observations.table = .seen(table)
+    }
+
+    /// ppp0 becomes an `[[uplink]]`, and policy routing is as that wants it.
+    mutating func addUplinkBlock() throws {
+        var uplink = UplinkBlock(line: 8, interface: "ppp0", number: 1)
+        uplink.probe = [SocketAddress(address: try #require(IPAddress("192.0.2.1")), port: 53)]
+        configuration?.uplinks = [uplink]
+        answerRouting()
+    }
+
+    /// Policy routing is as it should be.
+    mutating func answerRouting(unanswered: Set<Int> = []) {
+        guard let configuration else { return }
+        var state = RoutingState()
+        state.families = [.ipv4, .ipv6]
+        state.foreignRoutes = Set(routes)
+        let plan = RoutingPlan(configuration, links, state, unanswered: unanswered)
+        state.rules = plan.rules
+        state.routes = plan.routes
+        observations.routing = .seen(state)
+    }
+
+    mutating func changeRouting(_ change: (inout RoutingState) -> Void) {
+        guard var state = observations.routing.value else { return }
+        change(&state)
+        observations.routing = .seen(state)
     }
 
     /// What the doctor says.

@@ -45,7 +45,7 @@ import Testing
             ),
             (
                 NetlinkError(.commit, code: ENOENT, object: "a rule of chain output"),
-                "the kernel refused a rule of chain output: No such file or directory (this kernel lacks an expression of the rule: modprobe nft_fib_inet nft_ct)"
+                "the kernel refused a rule of chain output: No such file or directory (this kernel lacks an expression of the rule: modprobe -a nft_fib_inet nft_ct)"
             ),
             (
                 NetlinkError(.commit, code: ENOENT, object: "a rule of chain guard"),

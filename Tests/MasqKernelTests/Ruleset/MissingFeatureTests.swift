@@ -46,4 +46,30 @@ import Testing
         let isKept = { (head: String) in head.hasPrefix("ct helper") || head.hasPrefix("counter") }
         #expect(after.handles(whereHead: isKept) == before.handles(whereHead: isKept))
     }
+
+    @Test(
+        "Asked beforehand, the kernel names what it lacks, takes what it has, and nothing changes either way")
+    func rehearsal() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        let good = try GoldenRuleset(name: "conntrack/03-own-timeouts-and-ftp").ruleset
+        var bad = good
+        bad.helpers += [.init("helper_gopher", type: "gopher", transport: .tcp, isForBothFamilies: true)]
+        for isThere in [false, true] {
+            if isThere { _ = try table.apply(try GoldenRuleset.rich.ruleset) }
+            let before = try (snapshot: namespace.snapshot(), isUndisturbed: table.isUndisturbed())
+            let taken = try table.rehearsal(of: good)
+            #expect(taken.isThere == isThere)
+            #expect(!taken.changes.isEmpty)
+            #expect(taken.refusal == nil)
+            let refused = try table.rehearsal(of: bad)
+            #expect(refused.changes.count > taken.changes.count)
+            #expect(refused.refusal?.missing == .helper("helper_gopher"))
+            #expect(refused.refusal?.reason.hasPrefix("the kernel refused ct helper helper_gopher: ") == true)
+            #expect(try namespace.snapshot() == before.snapshot)
+            #expect(try table.isUndisturbed() == before.isUndisturbed || !isThere)
+        }
+        #expect(try !table.apply(good).isEmpty)
+        #expect(try table.rehearsal(of: good) == TableComparison(isThere: true, changes: []))
+    }
 }
