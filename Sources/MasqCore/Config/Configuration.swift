@@ -12,6 +12,8 @@ public struct Configuration: Equatable, Sendable {
     public var mss = Mss()
     /// `[conntrack]`.
     public var conntrack = Conntrack()
+    /// `[log]`.
+    public var log = DropLog()
     /// `[reconcile]`.
     public var reconcile = Reconcile()
     /// `[policy_routing]`.

@@ -56,7 +56,7 @@ extension ConfigurationReader {
     }
 
     /// A rate, `50/second`, or with a burst, `50/second burst 100`; without one it is the rate's own number.
-    private mutating func rate(_ entry: TomlEntry) -> Rate? {
+    mutating func rate(_ entry: TomlEntry) -> Rate? {
         guard let text = entry.value.string else {
             reportWrongType(entry.value, of: entry.key, expected: "a rate, \"50/second\"")
             return nil

@@ -91,6 +91,8 @@ struct ConfigurationReader {
                 for table in singleTable(entry) { readMss(table, into: &configuration.mss) }
             case "conntrack":
                 for table in singleTable(entry) { readConntrack(table, into: &configuration.conntrack) }
+            case "log":
+                for table in singleTable(entry) { configuration.log = dropLog(table) }
             case "reconcile":
                 for table in singleTable(entry) { readReconcile(table, into: &configuration.reconcile) }
             case "policy_routing":
@@ -249,7 +251,7 @@ struct ConfigurationReader {
     enum Section: String, CaseIterable {
         case gateway, masquerade, routed, snat, uplink
         case portForward = "port_forward"
-        case clients, destinations, accounting, forward, mss, conntrack, reconcile
+        case clients, destinations, accounting, forward, mss, conntrack, log, reconcile
         case policyRouting = "policy_routing"
 
         var keys: [String] {
@@ -264,6 +266,7 @@ struct ConfigurationReader {
             case .forward: ["policy", "unsolicited", "flow_offload", "foreign_drop", "mark"]
             case .mss: ["clamp"]
             case .conntrack: ["repair", "helpers", "timeouts"] + ConnectionTimeout.allCases.map(\.rawValue)
+            case .log: ["drops", "group", "prefix", "rate"]
             case .reconcile: ["mode"]
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
             case .snat:

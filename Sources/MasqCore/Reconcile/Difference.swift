@@ -47,6 +47,8 @@ extension Change {
         switch self {
         case .addObject(let object): KernelFeature(object)
         case .addFlowtable: .flowOffload
+        // Nothing else is done in those chains.
+        case .addRule(let chain, _) where DropReason(chain: chain) != nil: .log
         default: nil
         }
     }

@@ -6,6 +6,8 @@ public enum KernelFeature: Hashable, Comparable, Sendable {
     case helper(String)
     /// Flowtables (`CONFIG_NF_FLOW_TABLE_INET`).
     case flowOffload
+    /// Logging of packets (`CONFIG_NFT_LOG`, and what writes to the kernel's log or to a group).
+    case log
     /// Timeouts for each connection (`CONFIG_NF_CONNTRACK_TIMEOUT`).
     case timeouts
 
@@ -25,6 +27,7 @@ extension KernelFeature: CustomStringConvertible {
         switch self {
         case .helper(let name): "ct helper \(name)"
         case .flowOffload: "flowtables"
+        case .log: "packet logging"
         case .timeouts: "ct timeouts"
         }
     }
@@ -37,12 +40,18 @@ extension KernelFeature {
         // `helper_sip_tcp` is of nf_conntrack_sip.
         case .helper(let name): "modprobe nf_conntrack_\(name.split(separator: "_").dropFirst().first ?? "")"
         case .flowOffload: "modprobe -a nf_flow_table_inet nft_flow_offload"
+        case .log: "modprobe -a nft_log nf_log_syslog nfnetlink_log"
         case .timeouts: nil
         }
     }
 
     /// What stands for it in the next sentence.
-    var pronoun: String { if case .helper = self { "it" } else { "them" } }
+    var pronoun: String {
+        switch self {
+        case .helper, .log: "it"
+        case .flowOffload, .timeouts: "them"
+        }
+    }
 }
 
 extension Set<KernelFeature> {

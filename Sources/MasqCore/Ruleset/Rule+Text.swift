@@ -23,6 +23,7 @@ extension Rule.Match {
             "add @\(set) { \(family.text) saddr ct count over \(count) }"
         case .exceeds(.newConnections(let rate), let family, let set):
             "update @\(set) { \(family.text) saddr limit rate over \(rate.text) }"
+        case .within(let rate): "limit rate \(rate.text)"
         case .interfacePairIn(let set): "iifname . oifname @\(set)"
         case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"
@@ -55,6 +56,8 @@ extension Rule.Action {
         case .drop: "drop"
         case .jump(let chain): "jump \(chain)"
         case .raise(let alarm): "quota name \(alarm)"
+        case .log(.kernel, let prefix): "log prefix \"\(prefix)\""
+        case .log(.group(let group), let prefix): "log prefix \"\(prefix)\" group \(group)"
         case .offload(let flowtable): "flow add @\(flowtable)"
         case .help(let helper): "ct helper set \"\(helper)\""
         case .expire(let timeout): "ct timeout set \"\(timeout)\""

@@ -34,6 +34,8 @@ public struct Rule: Equatable, Sendable {
         case addressNot(AddressFamily, AddressSide, set: String)
         /// The source is beyond a limit, which is counted in a recording: `update @set { ip saddr limit rate over … }`.
         case exceeds(ClientLimit, AddressFamily, set: String)
+        /// Not more often than this, all packets together: `limit rate 10/minute burst 20 packets`.
+        case within(Rate)
         /// The names of both interfaces are in a set: `iifname . oifname @set`.
         case interfacePairIn(set: String)
         /// The family: `meta nfproto ipv4`.
@@ -91,6 +93,8 @@ public struct Rule: Equatable, Sendable {
         case jump(String)
         /// Raises an alarm, and goes on: `quota name alarm`.
         case raise(String)
+        /// Tells who listens about the packet, in words that begin with the text, and goes on: `log prefix "text" group 5`.
+        case log(LogTarget, prefix: String)
         /// Lowers the largest segment size that a SYN announces, and goes on: `tcp option maxseg size set rt mtu`.
         case clampSegmentSize(SegmentSize)
         /// Records the packet, and goes on: `update @set { ip saddr }`.
@@ -141,6 +145,17 @@ public struct Rule: Equatable, Sendable {
         /// `limit rate over 50/second burst 100 packets`: connections in a time.
         case newConnections(Rate)
     }
+
+    /// Who is told what is logged.
+    public enum LogTarget: Equatable, Sendable {
+        /// The kernel's own log, at level "warning".
+        case kernel
+        /// Who listens to a group of nfnetlink_log, such as ulogd; otherwise nobody.
+        case group(UInt16)
+    }
+
+    /// The longest text before what is logged, in bytes; `NF_LOG_PREFIXLEN` (128) counts the NUL.
+    public static let maximumLogPrefixLength = 127
 
     /// What a packet is recorded under.
     public enum RecordKey: Equatable, Sendable {

@@ -15,16 +15,23 @@ extension RulesetBuilder {
         guard !admitsAll else { return page }
         page.counters = ["refused"]
         var rules: [Rule] = []
-        for (list, side, name) in [
-            (configuration.clients, Rule.AddressSide.source, "clients"),
-            (configuration.destinations, .destination, "destinations"),
+        for (list, side, name, blockedReason, notAllowedReason) in [
+            (
+                configuration.clients, Rule.AddressSide.source, "clients", DropReason.blockedClient,
+                DropReason.clientNotAllowed
+            ),
+            (
+                configuration.destinations, .destination, "destinations", .blockedDestination,
+                .destinationNotAllowed
+            ),
         ] {
             for blocked in list.blocked.families where !blocked.isEmpty {
                 let set = "blocked_\(name)\(Self.suffix(blocked.family))"
                 page.sets.append(.init(set, .addresses(blocked)))
                 rules.append(
                     Rule(
-                        [.address(blocked.family, side, set: set)], counter: "refused", .drop,
+                        [.address(blocked.family, side, set: set)], counter: "refused",
+                        drop(blockedReason),
                         comment: comment("blocked \(name)", line: list.line)))
             }
             for allowed in list.allowed?.families ?? [] {
@@ -32,7 +39,8 @@ extension RulesetBuilder {
                 page.sets.append(.init(set, .addresses(allowed)))
                 rules.append(
                     Rule(
-                        [.addressNot(allowed.family, side, set: set)], counter: "refused", .drop,
+                        [.addressNot(allowed.family, side, set: set)], counter: "refused",
+                        drop(notAllowedReason),
                         comment: comment("not among the allowed \(name)", line: list.line)))
             }
         }
@@ -56,15 +64,17 @@ extension RulesetBuilder {
     ) -> Rule {
         let set = name + Self.suffix(family)
         var timeout: UInt32 = 0
+        var reason = DropReason.tooManyConnections
         // A rate is forgotten when it can't matter any more; a count knows its own connections.
         if case .newConnections(let rate) = limit {
+            reason = .tooManyNewConnections
             timeout = UInt32(
                 clamping: max(60, rate.unit.seconds * UInt64(rate.burst) / UInt64(rate.count) + 1))
         }
         let type = ElementType(key: [.address(family)])
         page.sets.append(.init(set, .recorded(Recording(type, size: 65536, timeout: timeout))))
         return Rule(
-            [.exceeds(limit, family, set: set)], counter: "refused", .drop,
+            [.exceeds(limit, family, set: set)], counter: "refused", drop(reason),
             comment: comment("a client's limit", line: configuration.clients.line))
     }
 

@@ -22,6 +22,7 @@ extension RulesetBuilder {
                 Rule(
                     [.destinationTranslated], .accept,
                     comment: comment("forwarded on purpose", line: forward.policyLine)))
+            rules += policyRules
         }
         return .init("forward", base: .forward(policy: forward.policy), rules)
     }
@@ -37,7 +38,7 @@ extension RulesetBuilder {
                 for match in arrives(by: block) {
                     rules.append(
                         Rule(
-                            [match, source], counter: "spoofed", .drop,
+                            [match, source], counter: "spoofed", drop(.spoofedSource),
                             comment: comment("spoofed source", line: line)))
                 }
                 rules += admissionRules(source, line: line)
@@ -69,7 +70,9 @@ extension RulesetBuilder {
                 Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source")),
                 Rule([.replyDirection], .accept, comment: comment("answer to what was let in")),
             ] + (configuration.conntrack.repair ? [alarm] : []) + [
-                Rule([], counter: "leak_guard", .drop, comment: comment("untranslated: never let out"))
+                Rule(
+                    [], counter: "leak_guard", drop(.untranslated),
+                    comment: comment("untranslated: never let out"))
             ])
     }
 
@@ -107,7 +110,7 @@ extension RulesetBuilder {
         return block.families.map { family in
             Rule(
                 [.cameInClear, .address(family, .source, set: block.source(family))], counter: "spoofed",
-                .drop,
+                drop(.spoofedSource),
                 comment: comment("spoofed source", line: block.block.line))
         }
     }
@@ -134,7 +137,9 @@ extension RulesetBuilder {
                 Rule(
                     [.destinationTranslated], .accept, comment: comment("forwarded on purpose", line: line)),
                 Rule([.cameThroughIPsec], .accept, comment: comment("came through IPsec", line: line)),
-                Rule([], counter: "unsolicited", .drop, comment: comment("unsolicited", line: line)),
+                Rule(
+                    [], counter: "unsolicited", drop(.unsolicited),
+                    comment: comment("unsolicited", line: line)),
             ])
     }
 

@@ -28,7 +28,7 @@ extension RulesetBuilder {
                 [source], counter: block.counter, .sourceNATByInterface(map: block.prefixes),
                 comment: comment(block)),
             Rule(
-                [source], counter: "leak_guard", .drop,
+                [source], counter: "leak_guard", drop(.noPrefix),
                 comment: comment("no prefix yet", line: block.block.line)),
         ]
     }

@@ -72,6 +72,7 @@ struct RulesetBuilder {
         ruleset.append(accountingPage)
         if !permission.isEmpty { addPermit(to: &ruleset) }
         if !configuration.uplinks.isEmpty { ruleset.chains += policyRoutingChains }
+        ruleset.chains = dropChains(reachedFrom: ruleset.chains) + ruleset.chains
         return ruleset
     }
 

@@ -55,6 +55,9 @@ extension Rule.Match {
             known = family
             rule.loadAddress(family, .source)
             rule.record(in: set, limit)
+        case .within(let rate):
+            // limit rate 10/minute burst 20 packets
+            rule.add("limit") { $0.set(rate, flags: 0) }
         case .interfacePairIn(let set):
             // iifname . oifname @set
             rule.loadInterfaceName(.input)
@@ -155,6 +158,15 @@ extension Rule.Action {
         case .raise(let alarm):
             // quota name "leak_alarm"
             rule.refer(to: alarm, type: NFT_OBJECT_QUOTA)
+        case .log(let target, let prefix):
+            // log prefix "masqd drop: spoofed source: " group 5
+            rule.add("log") {
+                $0.set(NFTNL_EXPR_LOG_PREFIX, prefix)
+                switch target {
+                case .kernel: $0.set(NFTNL_EXPR_LOG_LEVEL, NFT_LOGLEVEL_WARNING.rawValue)
+                case .group(let group): $0.set16(NFTNL_EXPR_LOG_GROUP, group)
+                }
+            }
         case .offload(let flowtable):
             // flow add @fastpath
             rule.add("flow_offload") { $0.set(Int(NFTNL_EXPR_FLOW_TABLE_NAME), flowtable) }

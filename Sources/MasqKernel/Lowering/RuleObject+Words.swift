@@ -155,11 +155,7 @@ extension RuleObject {
             case .newConnections(let rate):
                 dynset.set64(NFTNL_EXPR_DYNSET_TIMEOUT, 0)
                 dynset.setNested(NFTNL_EXPR_DYNSET_EXPR, "limit") {
-                    $0.set64(NFTNL_EXPR_LIMIT_RATE, UInt64(rate.count))
-                    $0.set64(NFTNL_EXPR_LIMIT_UNIT, rate.unit.seconds)
-                    $0.set(NFTNL_EXPR_LIMIT_BURST, rate.burst)
-                    $0.set(NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS.rawValue)
-                    $0.set(NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV.rawValue)
+                    $0.set(rate, flags: NFT_LIMIT_F_INV.rawValue)
                 }
             case nil: dynset.set64(NFTNL_EXPR_DYNSET_TIMEOUT, 0)
             }
@@ -195,6 +191,17 @@ extension RuleObject {
             $0.set(NFTNL_EXPR_IMM_VERDICT, UInt32(truncatingIfNeeded: verdict))
             if let chain { $0.set(NFTNL_EXPR_IMM_CHAIN, chain) }
         }
+    }
+}
+
+extension Expression {
+    /// The attributes of a `limit`; with NFT_LIMIT_F_INV it holds for what is beyond the rate.
+    mutating func set(_ rate: Rate, flags: UInt32) {
+        set64(NFTNL_EXPR_LIMIT_RATE, UInt64(rate.count))
+        set64(NFTNL_EXPR_LIMIT_UNIT, rate.unit.seconds)
+        set(NFTNL_EXPR_LIMIT_BURST, rate.burst)
+        set(NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS.rawValue)
+        set(NFTNL_EXPR_LIMIT_FLAGS, flags)
     }
 }
 

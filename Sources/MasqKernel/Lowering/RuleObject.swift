@@ -155,6 +155,11 @@ struct Expression {
         nftnl_expr_set_u8(pointer, UInt16(attribute), value)
     }
 
+    /// Sets a number of two bytes.
+    mutating func set16(_ attribute: Int, _ value: UInt16) {
+        nftnl_expr_set_u16(pointer, UInt16(attribute), value)
+    }
+
     /// Sets a number of eight bytes.
     mutating func set64(_ attribute: Int, _ value: UInt64) {
         nftnl_expr_set_u64(pointer, UInt16(attribute), value)

@@ -112,6 +112,7 @@ extension KernelFeature {
             switch self {
             case .helper: "this kernel does not know that protocol"
             case .flowOffload: "this kernel has no flowtables"
+            case .log: "this kernel can't log packets"
             case .timeouts: "this kernel has no timeouts for each connection: CONFIG_NF_CONNTRACK_TIMEOUT"
             }
         return loading.map { "\(claim): \($0)" } ?? claim

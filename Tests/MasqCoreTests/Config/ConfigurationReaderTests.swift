@@ -27,6 +27,12 @@ import Testing
             [forward]
             policy = "drop"
             unsolicited = "accept"
+
+            [log]
+            drops = "nflog"
+            group = 5
+            prefix = "gw "
+            rate = "2/second burst 7"
             """
         let reading = Configuration.read(text.utf8.span, from: "a.toml")
 
@@ -45,6 +51,11 @@ import Testing
         expected.forward.policyLine = 18
         expected.forward.unsolicited = .accept
         expected.forward.unsolicitedLine = 19
+        expected.log.drops = .nflog
+        expected.log.line = 22
+        expected.log.group = 5
+        expected.log.prefix = "gw "
+        expected.log.rate = Rate(2, .second, burst: 7)
         #expect(reading.diagnostics == [])
         #expect(reading.configuration == expected)
     }
@@ -76,6 +87,8 @@ import Testing
         configuration.conntrack.helpersLine = nil
         #expect(configuration.conntrack.timeoutsLine != nil)
         configuration.conntrack.timeoutsLine = nil
+        #expect(configuration.log.line != nil)
+        configuration.log.line = nil
         configuration.outbound[0].line = 0
         let block = OutboundBlock(
             line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])

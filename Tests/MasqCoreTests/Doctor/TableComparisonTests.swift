@@ -22,6 +22,7 @@ import Testing
                 switch feature {
                 case .helper(let name): ruleset.helpers.contains { $0.name == name }
                 case .flowOffload: ruleset.flowtable != nil
+                case .log: ruleset.chains.contains { DropReason(chain: $0.name) != nil }
                 case .timeouts: !ruleset.timeouts.isEmpty
                 }
             }
@@ -50,7 +51,9 @@ import Testing
         #expect(comparison.refusal?.missing == .flowOffload)
         #expect(questions.count == 1)
         configuration.forward.flowOffload = .auto
-        #expect(compare(configuration, lacking: [.flowOffload]).comparison.lacking == [.flowOffload])
+        configuration.log.drops = .kernel
+        #expect(
+            compare(configuration, lacking: [.flowOffload, .log]).comparison.lacking == [.flowOffload, .log])
     }
 
     @Test("A kernel that refuses what was left out already is believed, and not asked for ever")

@@ -27,6 +27,7 @@ extension Configuration {
         if Bool.random(using: &generator) { configuration.forward.unsolicitedLine = 1_234_567 }
         configuration.forward.foreignDrop = ForeignDrop.allCases.randomElement(using: &generator) ?? .report
         configuration.forward.mark = 1 << UInt32.random(in: 0..<32, using: &generator)
+        configuration.log.drops = DropLog.Drops.allCases.randomElement(using: &generator) ?? .off
         let names = interfaceNames.shuffled(using: &generator).prefix(Int(generator.next() % 4))
         configuration.uplinks = names.enumerated().map { index, name in
             var uplink = UplinkBlock(line: 1000 + index, interface: name, number: index + 1)

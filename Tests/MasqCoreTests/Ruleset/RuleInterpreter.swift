@@ -59,6 +59,8 @@ struct SimulatedOutcome: Equatable {
     var tracked: [String] = []
     /// What the largest segment size was lowered to.
     var clamped: Rule.SegmentSize?
+    /// The text before what the log tells of it.
+    var logged: [String] = []
     /// The packet's mark at the end.
     var mark: UInt32 = 0
     /// The connection's mark at the end.
@@ -114,9 +116,14 @@ extension Ruleset {
             case .markPacket(let mask, let value):
                 outcome.mark = outcome.mark & ~mask | value
                 continue
-            case .jump(let chain):
-                if run(packet, chain, &outcome) { return true }
+            case .log(_, let prefix):
+                outcome.logged.append(prefix)
                 continue
+            case .jump(let chain):
+                guard run(packet, chain, &outcome) else { continue }
+                // A chain that drops has no counter: the rule that leads there counts.
+                outcome.counter = outcome.counter ?? rule.counter
+                return true
             case .dispatch(let direction, let map):
                 if let chain = jumps(map)[interface(packet, direction) ?? ""], run(packet, chain, &outcome) {
                     return true
@@ -155,6 +162,7 @@ extension Ruleset {
             return (side == .source ? packet.source : packet.destination).family == family
                 && !matches(packet, .address(family, side, set: set))
         case .exceeds: return false
+        case .within: return true
         case .interfacePairIn(let set):
             guard let input = packet.input, let output = packet.output else { return false }
             return data(in: set, for: [.interface(input), .interface(output)]) != nil

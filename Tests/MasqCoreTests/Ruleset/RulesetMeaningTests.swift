@@ -1,37 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import MasqCore
-import TestSupport
 import Testing
 
 /// What the rules do to packets, against what the configuration says of them.
 @Suite struct RulesetMeaningTests {
-    private static let addresses = [
-        "10.0.0.1", "10.1.0.1", "10.1.2.3", "10.1.2.4", "10.1.3.1", "192.168.7.7", "203.0.113.7",
-        "255.255.255.255", "fd00::1", "fd00:1::1", "fd00:1::2", "2001:db8::1", "2a00::1",
-    ].compactMap { IPAddress($0) }
-    private static let interfaces = Configuration.interfaceNames + ["eth0", "pppoe7", "wan@2", "pp"]
-
-    /// Every configuration with some packets between any addresses, by any interfaces.
-    private func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> Void) {
-        for seed in UInt64(0)..<150 {
-            var random = SplitMix64(seed: seed)
-            let configuration = Configuration.random(using: &random)
-            let ruleset = Ruleset.desired(configuration)
-            for _ in 0..<40 {
-                let source = Self.addresses.randomElement(using: &random) ?? Self.addresses[0]
-                let others = Self.addresses.filter { $0.family == source.family }
-                var packet = SimulatedPacket.first(
-                    from: source, to: others.randomElement(using: &random) ?? source)
-                packet.input = Self.interfaces.randomElement(using: &random)
-                packet.output = Self.interfaces.randomElement(using: &random)
-                packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
-                packet.isEchoRequest = Bool.random(using: &random)
-                body("seed \(seed): \(packet)", configuration, ruleset, packet)
-            }
-        }
-    }
-
     /// The blocks that mean packets which leave by an interface from a source, in the file's order.
     private func blocks(
         _ configuration: Configuration, by interface: String?, inside: IPAddress

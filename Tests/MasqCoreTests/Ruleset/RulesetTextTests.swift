@@ -139,6 +139,12 @@ import Testing
                 Rule([], .clampSegmentSize(.fixed(1412)), comment: ""),
                 "tcp option maxseg size set 1412"
             ),
+            (
+                Rule(
+                    [.within(Rate(10, .minute, burst: 20))], .log(.group(5), prefix: "why: "), comment: ""),
+                "limit rate 10/minute burst 20 packets log prefix \"why: \" group 5"
+            ),
+            (Rule([], .log(.kernel, prefix: "why: "), comment: ""), "log prefix \"why: \""),
             (Rule([.unconfirmed], .accept, comment: ""), "ct status & confirmed == 0 accept"),
             (Rule([.confirmed], .raise("bell"), comment: ""), "ct status confirmed quota name bell"),
             (

@@ -26,6 +26,24 @@ import Testing
         #expect(try namespace.snapshot() == Snapshot())
     }
 
+    @Test("A rule of the log of drops that the kernel refuses is named, and nothing of its batch is in force")
+    func log() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        var ruleset = try GoldenRuleset(name: "log/01-kernel").ruleset
+        let chain = try #require(ruleset.chains.firstIndex { $0.name == "drop_untranslated" })
+        // This kernel has the expression; it answers a set that is not there in the same way.
+        ruleset.chains[chain].rules[0].matches = [.interfaceIn(.input, set: "nowhere")]
+        let error = #expect(throws: NetlinkError.self) { try table.apply(ruleset) }
+        #expect(error?.missing == .log)
+        #expect(
+            "\(try #require(error))" == """
+                the kernel refused a rule of chain drop_untranslated: No such file or directory \
+                (this kernel can't log packets: modprobe -a nft_log nf_log_syslog nfnetlink_log)
+                """)
+        #expect(try namespace.snapshot() == Snapshot())
+    }
+
     @Test("Helpers and timeouts of another content are replaced; what did not change stays")
     func replaced() throws {
         let namespace = try NetworkNamespace()

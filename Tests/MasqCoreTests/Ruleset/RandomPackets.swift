@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import MasqCore
+import TestSupport
+
+private let addresses = [
+    "10.0.0.1", "10.1.0.1", "10.1.2.3", "10.1.2.4", "10.1.3.1", "192.168.7.7", "203.0.113.7",
+    "255.255.255.255", "fd00::1", "fd00:1::1", "fd00:1::2", "2001:db8::1", "2a00::1",
+].compactMap { IPAddress($0) }
+private let interfaces = Configuration.interfaceNames + ["eth0", "pppoe7", "wan@2", "pp"]
+
+/// Calls `body` for many configurations, each with some packets between any addresses, by any interfaces.
+func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> Void) {
+    for seed in UInt64(0)..<150 {
+        var random = SplitMix64(seed: seed)
+        let configuration = Configuration.random(using: &random)
+        let ruleset = Ruleset.desired(configuration)
+        for _ in 0..<40 {
+            let source = addresses.randomElement(using: &random) ?? addresses[0]
+            let others = addresses.filter { $0.family == source.family }
+            var packet = SimulatedPacket.first(
+                from: source, to: others.randomElement(using: &random) ?? source)
+            packet.input = interfaces.randomElement(using: &random)
+            packet.output = interfaces.randomElement(using: &random)
+            packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
+            packet.isEchoRequest = Bool.random(using: &random)
+            body("seed \(seed): \(packet)", configuration, ruleset, packet)
+        }
+    }
+}
