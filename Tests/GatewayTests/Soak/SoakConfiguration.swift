@@ -7,18 +7,19 @@ struct SoakConfiguration {
     private var options: [String] = []
     private var forward: [String] = []
     private var more: [String] = []
+    private var log: [String] = []
 
     /// What is in the file.
     var text: String {
         let lines = [
             "[[masquerade]]", "out_interface = \"ppp0\"", "source = [\"192.168.0.0/16\", \"fd00:1::/64\"]",
         ]
-        return (lines + options + more + ["[forward]"] + forward).joined(separator: "\n") + "\n"
+        return (lines + options + more + ["[forward]"] + forward + log).joined(separator: "\n") + "\n"
     }
 
     /// Says something else in one section.
     mutating func change(using random: inout SplitMix64) {
-        switch random.next() % 4 {
+        switch random.next() % 5 {
         case 0:
             let some = ["ports = \"40000-49999\"", "random = \"random\"", "persistent = true"]
             options = some.filter { _ in Bool.random(using: &random) }
@@ -26,6 +27,8 @@ struct SoakConfiguration {
             options = ["exclude = [\"10.\(random.next() % 250).0.0/16\", \"fd00:8::/64\"]"]
         case 2:
             forward = random.next() % 2 == 0 ? [] : ["unsolicited = \"accept\""]
+        case 3:
+            log = random.next() % 2 == 0 ? [] : ["[log]", "drops = \"nflog\"", "group = \(random.next() % 9)"]
         default:
             more = (0..<random.next() % 3).flatMap { index in
                 [

@@ -45,6 +45,13 @@ extension ExaminationTests.Case {
             "warn  this kernel has no ct timeouts: masqd goes on without them"
         ) { $0.lack(.timeouts) },
         Self(
+            "a log of drops that this kernel can't write",
+            """
+            warn  this kernel has no packet logging: masqd goes on without it
+                  type: modprobe -a nft_log nf_log_syslog nfnetlink_log && systemctl reload masqd.service
+            """
+        ) { $0.lack(.log) },
+        Self(
             "flowtables that this kernel does not have, and need not",
             """
             hint  this kernel has no flowtables: masqd goes on without them
