@@ -28,7 +28,8 @@ struct SoakConfiguration {
         case 2:
             forward = random.next() % 2 == 0 ? [] : ["unsolicited = \"accept\""]
         case 3:
-            log = random.next() % 2 == 0 ? [] : ["[log]", "drops = \"nflog\"", "group = \(random.next() % 9)"]
+            log =
+                random.next() % 2 == 0 ? [] : ["[log]", "drops = \"nflog\"", "group = \(random.next() % 9)"]
         default:
             more = (0..<random.next() % 3).flatMap { index in
                 [
