@@ -53,7 +53,7 @@ class Namespace:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE)
+            ["unshare", "--net", "setpriv", "--pdeathsig", "KILL", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE)
         self.process.stdout.readline()
         self.path = f"/proc/{self.process.pid}/ns/net"
         self.ip("link set lo up")
