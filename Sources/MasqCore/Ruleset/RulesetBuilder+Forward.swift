@@ -34,24 +34,46 @@ extension RulesetBuilder {
             let line = block.block.line
             for family in block.families {
                 let source = Rule.Match.address(family, .source, set: block.source(family))
-                // It would be translated and sent back, with the gateway's address on it.
+                // It would be translated and sent back, with the gateway's address on it. What IPsec brings was told from
+                // a stranger's by its key, and may well go out again by the same uplink.
                 for match in arrives(by: block) {
                     rules.append(
                         Rule(
-                            [match, source], counter: "spoofed", drop(.spoofedSource),
+                            [match, source, .cameInClear], counter: "spoofed", drop(.spoofedSource),
                             comment: comment("spoofed source", line: line)))
                 }
                 rules += admissionRules(source, line: line)
-                if block.hasExclusions(family) {
-                    let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
-                    rules.append(Rule([source, excluded], .accept, comment: comment("exclude", line: line)))
-                }
+                rules += exclusionRules(block, family)
                 if block.isRouted { rules += trackingRule([.unconfirmed, source], outwardTracking) }
                 rules.append(
                     Rule([source], block.isRouted ? .accept : .jump("guard"), comment: comment(block)))
             }
         }
         return .init(uplink.chainName(.outward), rules)
+    }
+
+    /// What the gateway itself may send toward this uplink with an address that is not its own there.
+    ///
+    /// The chain for what it forwards can't be used: how a packet came in may not be asked at hook output.
+    func ownChain(_ uplink: Uplink) -> Ruleset.Chain {
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
+            for family in block.families {
+                let source = Rule.Match.address(family, .source, set: block.source(family))
+                rules += exclusionRules(block, family)
+                rules.append(
+                    Rule([source], block.isRouted ? .accept : .jump("guard"), comment: comment(block)))
+            }
+        }
+        return .init(uplink.chainName(.own), rules)
+    }
+
+    /// Where a block's sources may send as they are.
+    private func exclusionRules(_ block: BlockNames, _ family: AddressFamily) -> [Rule] {
+        guard block.hasExclusions(family) else { return [] }
+        let source = Rule.Match.address(family, .source, set: block.source(family))
+        let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))
+        return [Rule([source, excluded], .accept, comment: comment("exclude", line: block.block.line))]
     }
 
     /// Nothing with a masqueraded source leaves untranslated.
@@ -151,7 +173,7 @@ extension RulesetBuilder {
         .init(
             "output", base: .output,
             dispatch(
-                .output, to: .outward,
+                .output, to: .own,
                 when: [.state([.invalid, .untracked]), .sourceForeignToOutInterface],
                 "the gateway's own, untranslatable"))
     }

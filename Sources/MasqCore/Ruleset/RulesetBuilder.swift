@@ -47,6 +47,7 @@ struct RulesetBuilder {
         if !exactUplinks.isEmpty {
             ruleset.sets.append(jumps(Page.outward))
             ruleset.sets.append(jumps(Page.translate))
+            if isTranslating { ruleset.sets.append(jumps(Page.own)) }
         }
         if let segmentSizeChain {
             if let uplinkNames { ruleset.sets.append(uplinkNames) }
@@ -58,6 +59,7 @@ struct RulesetBuilder {
         ruleset.timeouts = timeouts
         ruleset.chains += trackingChains
         ruleset.chains += (isTranslating ? [guardChain] : []) + uplinks.map(outwardChain)
+        if isTranslating { ruleset.chains += uplinks.map(ownChain) }
         if looksInward {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
             if blocks.contains(where: dropsUnsolicited) {
@@ -98,6 +100,8 @@ struct RulesetBuilder {
     enum Page: String {
         /// Forwarded packets toward the uplink.
         case outward
+        /// The gateway's own packets toward the uplink.
+        case own
         /// Forwarded packets from the uplink.
         case inward
         /// Connections that leave by the uplink.

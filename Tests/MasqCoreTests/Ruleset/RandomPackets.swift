@@ -24,6 +24,7 @@ func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> 
             packet.output = interfaces.randomElement(using: &random)
             packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
             packet.isEchoRequest = Bool.random(using: &random)
+            packet.wasEncrypted = Int.random(in: 0..<4, using: &random) == 0
             body("seed \(seed): \(packet)", configuration, ruleset, packet)
         }
     }

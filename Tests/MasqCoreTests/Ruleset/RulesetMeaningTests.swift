@@ -51,12 +51,14 @@ import Testing
         }
     }
 
-    @Test("A connection's first packet goes out, unless it came in by an uplink of its own block")
+    @Test(
+        "A connection's first packet goes out, unless it came in by an uplink of its own block, and in clear")
     func outward() {
         forEachPacket { message, configuration, ruleset, packet in
             let first = blocks(configuration, by: packet.output, inside: packet.source).first
             guard let (_, block) = first else { return }
-            let isSpoofed = block.outInterfaces.contains { $0.matches(packet.input ?? "") }
+            let isSpoofed =
+                !packet.wasEncrypted && block.outInterfaces.contains { $0.matches(packet.input ?? "") }
             let outcome = ruleset.outcome(of: packet, in: "forward")
             #expect(outcome?.verdict == (isSpoofed ? .drop : .accept), "\(message)")
             #expect(outcome?.counter == (isSpoofed ? "spoofed" : nil), "\(message)")
@@ -69,7 +71,8 @@ import Testing
     func leaks() {
         forEachPacket { message, configuration, ruleset, packet in
             guard let (_, block) = blocks(configuration, by: packet.output, inside: packet.source).first,
-                !block.outInterfaces.contains(where: { $0.matches(packet.input ?? "") })
+                packet.wasEncrypted
+                    || !block.outInterfaces.contains(where: { $0.matches(packet.input ?? "") })
             else { return }
             let isExcluded =
                 !block.translation.hidesSource
@@ -115,7 +118,8 @@ import Testing
             let policy: SimulatedOutcome.Verdict = configuration.forward.policy == .drop ? .drop : .accept
             let isSpoofed = blocks(configuration, by: packet.input, inside: packet.source).contains {
                 _, block in
-                !block.translation.hidesSource && !block.source.contains { $0.prefixLength == 0 }
+                !packet.wasEncrypted && !block.translation.hidesSource
+                    && !block.source.contains { $0.prefixLength == 0 }
             }
             guard !isSpoofed else {
                 #expect(outcome?.verdict == .drop, "\(message)")
@@ -135,7 +139,7 @@ import Testing
                     && routing.echoRequest == .accept
             }
             let isExcluded = block.exclude.contains { $0.contains(packet.source) }
-            let isDropped = unsolicited == .drop && !isExcluded && !isPing
+            let isDropped = unsolicited == .drop && !isExcluded && !isPing && !packet.wasEncrypted
             #expect(outcome?.verdict == (isDropped ? .drop : .accept), "\(message)")
             #expect(outcome?.counter == (isDropped ? "unsolicited" : nil), "\(message)")
 

@@ -98,10 +98,13 @@ struct Interference: CustomTestStringConvertible, Sendable {
                 add rule inet masqd mine jump forward
                 """),
         Interference(
-            "an ordinary chain that became a base chain", touches: "chain outward_", "chain guard",
+            "an ordinary chain that became a base chain", touches: "chain outward_", "chain own_",
+            "chain guard",
             script: """
                 flush chain inet masqd outward_ppp0
                 flush chain inet masqd outward_eth1
+                flush chain inet masqd own_ppp0
+                flush chain inet masqd own_eth1
                 flush chain inet masqd guard
                 delete chain inet masqd guard
                 add chain inet masqd guard { type filter hook input priority 0; policy drop; }
