@@ -42,6 +42,8 @@ struct ForeignReaderTests {
                 "ip saddr { 10.0.0.0/8, 172.16.0.0/12 }",
                 [.family(.ipv4), .address(.source, try network("10.0.0.0/8", "172.16.0.0/12"))]
             ),
+            ("meta l4proto . th dport { tcp . 22, udp . 53 }", [.unknown]),
+            ("iifname . oifname { \"lan0\" . \"ppp0\" }", [.unknown]),
             ("meta nfproto ipv6", [.family(.ipv6)]),
             ("meta l4proto udp", [.transport(17)]),
             ("ct state established,related", [.not(.not(.state(6)))]),
@@ -120,6 +122,13 @@ struct ForeignReaderTests {
         let rule = Rule(
             [.unknown, .any([link, .unknown])], .jump("a"), markChange: .init(keep: 0, flip: 1))
         #expect(try rules(behind, in: namespace) == [[rule]])
+        let lookup = behind.replacing("oifname \"x\"", with: "oifname != { \"x\", \"y\" }")
+        let read = try #require(try rules(lookup, in: NetworkNamespace()).first?.first)
+        guard case .any(let alternatives) = try #require(read.conditions.last) else {
+            Issue.record("\(read.conditions) is certain")
+            return
+        }
+        #expect(alternatives.count == 2 && alternatives.last == .unknown)
     }
 
     @Test("Marks that are set at other hooks are known by their bits, where a rule looks at marks at all")

@@ -25,7 +25,8 @@ struct ForeignRuleParser {
     /// A condition, or one whose set is not read yet.
     private enum PendingCondition {
         case known(ForeignRuleset.Condition)
-        case lookup(String, ForeignValue, isNegated: Bool)
+        /// Behind a change of the mark a condition that does not hold leaves the mark changed.
+        case lookup(String, ForeignValue, isNegated: Bool, isBehindMark: Bool)
     }
 
     private enum PendingEffect {
@@ -73,7 +74,7 @@ struct ForeignRuleParser {
     /// The sets that have to be read before ``rule(_:)``.
     var setNames: [String] {
         var names: [String] = []
-        for case .lookup(let name, _, _) in conditions { names.append(name) }
+        for case .lookup(let name, _, _, _) in conditions { names.append(name) }
         if case .map(let name, _) = effect { names.append(name) }
         return names
     }
@@ -83,9 +84,10 @@ struct ForeignRuleParser {
         let conditions = conditions.map { condition -> ForeignRuleset.Condition in
             switch condition {
             case .known(let condition): return condition
-            case .lookup(let name, let value, let isNegated):
-                let condition = sets[name]?.condition(on: value) ?? .unknown
-                return isNegated ? .not(condition) : condition
+            case .lookup(let name, let value, let isNegated, let isBehindMark):
+                let isIn = sets[name]?.condition(on: value) ?? .unknown
+                let condition = isNegated ? .not(isIn) : isIn
+                return isBehindMark ? .any([condition, .unknown]) : condition
             }
         }
         let known: ForeignRuleset.Effect =
@@ -276,7 +278,8 @@ struct ForeignRuleParser {
             guard isMap == NFT_REG_VERDICT.rawValue else { return doubt() }
             effect = registers[register].map { .map(name, $0) } ?? .known(.unknown)
         } else if let value = registers[register] {
-            conditions.append(.lookup(name, value, isNegated: isNegated))
+            let isBehindMark = markChange != nil
+            conditions.append(.lookup(name, value, isNegated: isNegated, isBehindMark: isBehindMark))
         } else {
             conditions.append(.known(.unknown))
         }

@@ -22,6 +22,17 @@ struct ForeignValue {
         case status
         case direction
         case mark
+
+        /// How many bytes it takes: a longer key of a set is a concatenation, of which it is the first part only.
+        var byteCount: Int {
+            switch self {
+            case .linkName: Int(IFNAMSIZ)
+            case .address(_, let family): family.byteCount
+            case .transport, .family, .direction: 1
+            case .etherType: 2
+            case .linkIndex, .state, .status, .mark: 4
+            }
+        }
     }
 
     /// The condition that it is equal to these bytes; nothing where there is no word for that.
@@ -136,8 +147,14 @@ struct ForeignSet {
         elements.append((key, isEnd, verdict.map { .init(verdict: $0.nested) }))
     }
 
+    /// Whether its keys are such values, and nothing beside.
+    private func isOf(_ value: ForeignValue) -> Bool {
+        elements.allSatisfy { $0.key.count == value.field.byteCount }
+    }
+
     /// The condition that a value is in the set; nothing where there is no word for it.
     func condition(on value: ForeignValue) -> ForeignRuleset.Condition? {
+        guard isOf(value) else { return nil }
         if isInterval {
             var boundaries: [UInt128: Bool] = [:]
             for element in elements {
@@ -157,7 +174,7 @@ struct ForeignSet {
 
     /// What a verdict map does with a value; nothing where there is no word for it.
     func choice(by value: ForeignValue) -> ForeignRuleset.Effect? {
-        guard !isInterval else { return nil }
+        guard !isInterval, isOf(value) else { return nil }
         var choices: [ForeignRuleset.Choice] = []
         for element in elements {
             guard let condition = value.equals(element.key), let verdict = element.verdict else { return nil }
