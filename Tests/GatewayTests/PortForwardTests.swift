@@ -146,6 +146,24 @@ struct PortForwardTests {
         #expect(!scenery.isAnsweredOutside(.tcp, from: "198.51.100.81", to: other))
     }
 
+    @Test("Where the sources of two forwards overlap the first one of the file counts, also after a reload")
+    func overlappingSources() throws {
+        let forwards = [("198.51.100.80/32", "10.9.0.2:7777"), ("198.51.100.0/24", "192.168.1.3:7777")].map {
+            "[[port_forward]]\nport = 443\nto = \"\($1)\"\nsource = \"\($0)\"\n\n"
+        }
+        let scenery = try Scenery(Scenario.configuration + forwards.joined())
+        let (gateway, endpoint) = (scenery.gateway, Endpoint("203.0.113.7", 443))
+        try gateway.dmz.watch("dmz", "tcp flags & (syn | ack) == syn")
+        _ = try scenery.seenFromOutside(.tcp, from: "198.51.100.81", to: endpoint)
+        #expect(try gateway.dmz.watched("dmz") == 0)
+        _ = try scenery.seenFromOutside(.tcp, from: "198.51.100.80", to: endpoint)
+        #expect(try gateway.dmz.watched("dmz") == 1)
+
+        try scenery.masqd.reload(Scenario.configuration + forwards.reversed().joined())
+        _ = try scenery.seenFromOutside(.tcp, from: "198.51.100.80", to: endpoint)
+        #expect(try gateway.dmz.watched("dmz") == 1)
+    }
+
     @Test("What passes through the gateway to other addresses is not caught")
     func passingBy() throws {
         let scenery = try Scenery(

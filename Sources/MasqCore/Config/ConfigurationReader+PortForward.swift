@@ -42,7 +42,8 @@ private enum ForwardedProtocol: String, CaseIterable {
 }
 
 extension ConfigurationReader {
-    /// The most elements that all forwards together may make, one for each port and protocol.
+    /// The most elements that all forwards together may make, one for each port, protocol and source; where sources
+    /// overlap, dividing them may double their number.
     private static let maximumForwardedPorts = 1_000_000
 
     /// Reads one `[[port_forward]]`.
@@ -197,39 +198,5 @@ extension ConfigurationReader {
         }
         reportShadowed(forwards, drafts.filter { $0.ports != nil && $0.target != nil && !$0.isBroken })
         return forwards
-    }
-
-    /// Warns about ports that an earlier block has on the same interface already: the first one counts.
-    ///
-    /// A block for some sources only goes before one for everybody, and two of those are not compared.
-    private mutating func reportShadowed(_ forwards: [PortForward], _ drafts: [PortForwardDraft]) {
-        struct Door: Hashable {
-            let interface: InterfacePattern
-            let family: AddressFamily
-            let transport: Rule.TransportProtocol
-            let port: UInt16
-        }
-        var lines: [Door: Int] = [:]
-        for (forward, draft) in zip(forwards, drafts) where forward.source.isEmpty {
-            var shadow: (line: Int, port: UInt16)?
-            for interface in forward.inInterfaces {
-                for transport in forward.transports {
-                    for port in forward.ports {
-                        let door = Door(
-                            interface: interface, family: forward.address.family, transport: transport,
-                            port: port)
-                        if let line = lines[door] {
-                            shadow = shadow ?? (line, port)
-                        } else {
-                            lines[door] = forward.line
-                        }
-                    }
-                }
-            }
-            guard let shadow else { continue }
-            diagnostics.add(
-                .warning, at: draft.portsPlace,
-                "port \(shadow.port) never gets here: line \(shadow.line) forwards it already")
-        }
     }
 }

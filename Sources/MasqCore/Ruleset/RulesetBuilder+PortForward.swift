@@ -141,7 +141,9 @@ extension PortForward {
         var list = PackedElements.List()
         for forward in forwards {
             for transport in forward.transports {
-                forward.forEachPort { list.append([.transport(transport), .port($0)], data: $1) }
+                for port in forward.ports {
+                    list.append([.transport(transport), .port(port)], data: forward.server(of: port))
+                }
             }
         }
         let data: [ElementType.Field] = [.address(family), .service]
@@ -149,20 +151,21 @@ extension PortForward {
             ElementType(key: [.protocol, .service], data: data, countsPackets: true), list)
     }
 
-    /// `198.51.100.0/24 . 443 : 192.168.5.10 . 8443` for every port and source of every forward.
+    /// `198.51.100.0/24 . 443 : 192.168.5.10 . 8443` for every port of every forward, and what it gets of its sources.
     fileprivate static func elements(
         of forwards: [PortForward], _ family: AddressFamily, _ transport: Rule.TransportProtocol
     ) -> PackedElements {
         var list = PackedElements.List()
-        for forward in forwards {
-            for range in AddressRanges(family: family, networks: forward.source).ranges {
-                let (first, last) = (
-                    IPAddress(family: family, value: range.first),
-                    IPAddress(family: family, value: range.last)
-                )
-                forward.forEachPort {
+        divideSources(of: forwards, family, transport) { port, shares in
+            for (index, share) in shares {
+                let server = forwards[index].server(of: port)
+                for range in share.ranges.ranges {
+                    let (first, last) = (
+                        IPAddress(family: family, value: range.first),
+                        IPAddress(family: family, value: range.last)
+                    )
                     list.append(
-                        [.address(first), .port($0)], through: [.address(last), .port($0)], data: $1)
+                        [.address(first), .port(port)], through: [.address(last), .port(port)], data: server)
                 }
             }
         }
@@ -173,9 +176,8 @@ extension PortForward {
             list)
     }
 
-    private func forEachPort(_ body: (UInt16, [FieldValue]) -> Void) {
-        for port in ports {
-            body(port, [.address(address), .port(firstPort + (port - ports.lowerBound))])
-        }
+    /// The address and the port that one of its ports leads to.
+    private func server(of port: UInt16) -> [FieldValue] {
+        [.address(address), .port(firstPort + (port - ports.lowerBound))]
     }
 }
