@@ -164,6 +164,25 @@ struct PortForwardTests {
         #expect(try gateway.dmz.watched("dmz") == 1)
     }
 
+    @Test("A forward that names the private network's interface too is for the clients there")
+    func privateInterface() throws {
+        let scenery = try Scenery(
+            Scenario.configuration + """
+                [[port_forward]]
+                in_interface = ["ppp0", "lan0"]
+                port = 443
+                to = "192.168.1.3:7777"
+
+                """)
+        #expect(scenery.isAnsweredOutside(.tcp, to: Endpoint("203.0.113.7", 443)))
+        for address in ["203.0.113.7", "192.168.1.1"] {
+            // The server is on the client's own network: it must answer through the gateway.
+            #expect(
+                try scenery.gateway.seenSource(.tcp, from: "192.168.1.2", to: Endpoint(address, 443)).address
+                    == "192.168.1.1")
+        }
+    }
+
     @Test("What passes through the gateway to other addresses is not caught")
     func passingBy() throws {
         let scenery = try Scenery(

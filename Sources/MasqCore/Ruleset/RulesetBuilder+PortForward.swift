@@ -80,8 +80,9 @@ extension RulesetBuilder {
             page.sets.append(.init(map, following: .chainsByAddress(family, chains)))
             rules.append(Rule([], .dispatchDestination(family, map: map), comment: text))
         }
-        page.sets.append(
-            .init(Self.sameInterface, following: .linksBesideThemselves(but: outside.map(\.pattern))))
+        // An interface of the private network's may be one that connections come in by.
+        let uplinks = self.uplinks.map(\.pattern)
+        page.sets.append(.init(Self.sameInterface, following: .linksBesideThemselves(but: uplinks)))
         return rules
     }
 
