@@ -46,6 +46,50 @@ struct AccountingTests {
             try router.nftListing("set inet masqd clients_sent").contains("192.168.1.2 counter packets 10 "))
     }
 
+    @Test("A packet is counted once, for the first block that has it, however its interfaces are written")
+    func countsOnce() throws {
+        let blocks = ["192.168.1.0/24", "192.168.0.0/16"].map {
+            "[[masquerade]]\nout_interface = [\"ppp0\", \"ppp*\", \"p*\"]\nsource = \"\($0)\"\n\n"
+        }
+        let scenario = try Scenario(blocks.joined() + "[accounting]\nblocks = true\nclients = true\n")
+        let router = scenario.gateway.router
+        _ = try scenario.gateway.seenSource(.udp, from: "192.168.1.2")
+        for direction in ["sent", "received"] {
+            #expect(try router.packets(counter: "masquerade_1_\(direction)", table: "inet masqd") == 1)
+            #expect(try router.packets(counter: "masquerade_2_\(direction)", table: "inet masqd") == 0)
+            #expect(
+                try router.nftListing("set inet masqd clients_\(direction)").contains(
+                    "192.168.1.2 counter packets 1 "))
+        }
+    }
+
+    @Test("Forwards are counted wherever they come in, and nothing but their own ports is")
+    func forwards() throws {
+        let scenario = try Scenario(
+            """
+            [[port_forward]]
+            in_interface = "ppp0"
+            protocol = "udp"
+            port = "443-444"
+            to = "10.9.0.2:7777-7778"
+
+            [accounting]
+            forwards = true
+
+            """)
+        let (wan, router) = (scenario.gateway.wan, scenario.gateway.router)
+        _ = try Conversation(.udp, from: wan, to: Endpoint("203.0.113.7", 443)).ask()
+        // Nothing listens there, and the server says so: an ICMP error, which has no port.
+        let closed = try Conversation(.udp, from: wan, to: Endpoint("203.0.113.7", 444))
+        #expect((try? closed.ask(limit: .milliseconds(250))) == nil)
+        for direction in ["sent", "received"] {
+            let listing = try router.nftListing("set inet masqd forwards_\(direction)")
+            #expect(listing.contains("10.9.0.2 . udp . 7777 counter packets 1 "))
+            #expect(listing.contains("10.9.0.2 . udp . 7778 counter packets"))
+            #expect(!listing.contains("icmp"))
+        }
+    }
+
     @Test("A client has no more connections at once than it may")
     func connections() throws {
         let scenario = try Scenario(Scenario.configuration + "[clients]\nmax_connections = 3\n")

@@ -79,7 +79,10 @@ struct ForwardingSwitches: Sendable {
 extension Configuration {
     /// The families that anything is forwarded in.
     var families: [AddressFamily] {
-        AddressFamily.allCases.filter { family in outbound.contains { $0.families.contains(family) } }
+        AddressFamily.allCases.filter { family in
+            outbound.contains { $0.families.contains(family) }
+                || portForwards.contains { $0.address.family == family }
+        }
     }
 }
 

@@ -16,9 +16,9 @@ extension Rule.Match {
         case .interface(let direction, let pattern): "\(direction.text) \"\(pattern)\""
         case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
         case .address(let family, let side, let set):
-            "\(family.text) \(side == .source ? "saddr" : "daddr") @\(set)"
+            "\(family.text) \(side.text) @\(set)"
         case .addressNot(let family, let side, let set):
-            "\(family.text) \(side == .source ? "saddr" : "daddr") != @\(set)"
+            "\(family.text) \(side.text) != @\(set)"
         case .exceeds(.connections(let count), let family, let set):
             "add @\(set) { \(family.text) saddr ct count over \(count) }"
         case .exceeds(.newConnections(let rate), let family, let set):
@@ -63,7 +63,9 @@ extension Rule.Action {
         case .expire(let timeout): "ct timeout set \"\(timeout)\""
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
-        case .record(let family, let key, let set): "update @\(set) { \(key.text(family)) }"
+        case .record(let family, let side, let set): "update @\(set) { \(family.text) \(side.text) } accept"
+        case .count(let family, let side, let set):
+            "\(family.text) \(side.text) . meta l4proto . th \(side == .source ? "sport" : "dport") @\(set)"
         case .markConnection(let mask, let value): "ct mark set ct mark & \((~mask).hex) | \(value.hex)"
         case .markPacket(let mask, let value): "meta mark set meta mark & \((~mask).hex) | \(value.hex)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
@@ -125,14 +127,8 @@ extension Rate {
     fileprivate var text: String { "\(count)/\(unit.rawValue) burst \(burst) packets" }
 }
 
-extension Rule.RecordKey {
-    fileprivate func text(_ family: AddressFamily) -> String {
-        switch self {
-        case .address(let side): "\(family.text) \(side == .source ? "saddr" : "daddr")"
-        case .endpoint(.source): "\(family.text) saddr . meta l4proto . th sport"
-        case .endpoint(.destination): "\(family.text) daddr . meta l4proto . th dport"
-        }
-    }
+extension Rule.AddressSide {
+    fileprivate var text: String { self == .source ? "saddr" : "daddr" }
 }
 
 extension Rule.ForwardKey {

@@ -97,8 +97,11 @@ public struct Rule: Equatable, Sendable {
         case log(LogTarget, prefix: String)
         /// Lowers the largest segment size that a SYN announces, and goes on: `tcp option maxseg size set rt mtu`.
         case clampSegmentSize(SegmentSize)
-        /// Records the packet, and goes on: `update @set { ip saddr }`.
-        case record(AddressFamily, RecordKey, set: String)
+        /// Records the packet's address, and lets it pass this base chain: `update @set { ip saddr } accept`.
+        case record(AddressFamily, AddressSide, set: String)
+        /// Counts the packet where its address, protocol and port are in a set, and goes on:
+        /// `ip daddr . meta l4proto . th dport @set`.
+        case count(AddressFamily, AddressSide, set: String)
         /// Sets some bits of the connection's mark, and goes on: `ct mark set ct mark & ~mask | value`.
         case markConnection(mask: UInt32, UInt32)
         /// Sets some bits of the packet's mark, and goes on: `meta mark set meta mark & ~mask | value`.
@@ -156,14 +159,6 @@ public struct Rule: Equatable, Sendable {
 
     /// The longest text before what is logged, in bytes; `NF_LOG_PREFIXLEN` (128) counts the NUL.
     public static let maximumLogPrefixLength = 127
-
-    /// What a packet is recorded under.
-    public enum RecordKey: Equatable, Sendable {
-        /// `ip saddr` or `ip daddr`
-        case address(AddressSide)
-        /// `ip saddr . meta l4proto . th sport`, or the same of the destination.
-        case endpoint(AddressSide)
-    }
 
     /// What a forwarded connection is looked up by.
     public enum ForwardKey: Equatable, Sendable {

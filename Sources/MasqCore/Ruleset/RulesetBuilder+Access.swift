@@ -26,7 +26,7 @@ extension RulesetBuilder {
             ),
         ] {
             for blocked in list.blocked.families where !blocked.isEmpty {
-                let set = "blocked_\(name)\(Self.suffix(blocked.family))"
+                let set = "blocked_\(name)\(blocked.family.suffix)"
                 page.sets.append(.init(set, .addresses(blocked)))
                 rules.append(
                     Rule(
@@ -35,7 +35,7 @@ extension RulesetBuilder {
                         comment: comment("blocked \(name)", line: list.line)))
             }
             for allowed in list.allowed?.families ?? [] {
-                let set = "allowed_\(name)\(Self.suffix(allowed.family))"
+                let set = "allowed_\(name)\(allowed.family.suffix)"
                 page.sets.append(.init(set, .addresses(allowed)))
                 rules.append(
                     Rule(
@@ -62,7 +62,7 @@ extension RulesetBuilder {
     private func limit(
         _ limit: Rule.ClientLimit, _ name: String, _ family: AddressFamily, to page: inout Ruleset
     ) -> Rule {
-        let set = name + Self.suffix(family)
+        let set = name + family.suffix
         var timeout: UInt32 = 0
         var reason = DropReason.tooManyConnections
         // A rate is forgotten when it can't matter any more; a count knows its own connections.
@@ -77,8 +77,6 @@ extension RulesetBuilder {
             [.exceeds(limit, family, set: set)], counter: "refused", drop(reason),
             comment: comment("a client's limit", line: configuration.clients.line))
     }
-
-    private static func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }
 
     /// The name of the chain that refuses connections.
     static let admission = "admission"

@@ -1,81 +1,86 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 extension RulesetBuilder {
-    /// Counts what the forward chain has let pass between the blocks' sources and the uplinks, in both directions.
+    /// Counts what the forward chain has let pass between the blocks' sources and the uplinks.
     ///
-    /// In a base chain of its own: without `[accounting]` no packet pays for it.
+    /// In base chains of their own, without which no packet pays for it.
     var accountingPage: Ruleset {
         var page = Ruleset()
-        let accounting = configuration.accounting
-        guard accounting.isOn else { return page }
-        var rules: [Rule] = []
-        for family in AddressFamily.allCases where blocks.contains(where: { $0.families.contains(family) }) {
-            let suffix = family == .ipv4 ? "" : "_ipv6"
-            if accounting.clients {
-                let type = ElementType(key: [.address(family)], countsPackets: true)
-                for name in ["clients_sent", "clients_received"] {
-                    let recording = Recording(type, size: accounting.maximumClients, timeout: Self.memory)
-                    page.sets.append(.init(name + suffix, .recorded(recording)))
-                }
-            }
-            guard accounting.forwards else { continue }
-            let type = ElementType(key: [.address(family), .protocol, .service], countsPackets: true)
-            for (name, direction, side) in [
-                ("forwards_received", Rule.Direction.input, Rule.AddressSide.destination),
-                ("forwards_sent", .output, .source),
-            ] {
-                page.sets.append(
-                    .init(name + suffix, .recorded(Recording(type, size: 65536, timeout: Self.memory))))
-                for match in throughUplinks(direction) {
-                    rules.append(
-                        Rule(
-                            [match, .destinationTranslated],
-                            .record(family, .endpoint(side), set: name + suffix),
-                            comment: comment("accounting", line: accounting.line)))
-                }
-            }
+        guard configuration.accounting.isOn else { return page }
+        for way in Way.allCases {
+            let rules = forwardCountingRules(way, to: &page) + blockCountingRules(way, to: &page)
+            page.chains.append(.init(way.page.rawValue, base: .accounting, rules))
         }
-        for block in blocks { account(block, rules: &rules, page: &page) }
-        page.chains = [.init("accounting", base: .accounting, rules)]
         return page
     }
 
-    /// How long a client's or server's counters stay without a packet: a week, in seconds.
+    /// Which of a connection's two directions, seen from inside.
+    private enum Way: String, CaseIterable {
+        case sent, received
+
+        /// The chains for each uplink, and the map that leads to them.
+        var page: Page { self == .sent ? .accountingSent : .accountingReceived }
+        /// The side on which the uplink is.
+        var direction: Rule.Direction { self == .sent ? .output : .input }
+        /// The side on which the client or server is.
+        var inside: Rule.AddressSide { self == .sent ? .source : .destination }
+    }
+
+    /// How long a client's counters stay without a packet: a week, in seconds.
     private static let memory: UInt32 = 7 * 24 * 3600
 
-    private func account(_ block: BlockNames, rules: inout [Rule], page: inout Ruleset) {
+    private var accountingComment: String { comment("accounting", line: configuration.accounting.line) }
+
+    /// A packet is the first block's that its address is a source of, as everywhere, and is counted once.
+    private func blockCountingRules(_ way: Way, to page: inout Ruleset) -> [Rule] {
         let accounting = configuration.accounting
-        guard accounting.blocks || accounting.clients else { return }
-        for (name, direction, side) in [
-            ("sent", Rule.Direction.output, Rule.AddressSide.source), ("received", .input, .destination),
-        ] {
-            let counter = accounting.blocks ? "\(block.counter)_\(name)" : nil
-            if let counter { page.counters.append(counter) }
+        guard accounting.blocks || accounting.clients else { return [] }
+        if accounting.blocks { page.counters += blocks.map { "\($0.counter)_\(way.rawValue)" } }
+        for family in AddressFamily.allCases
+        where accounting.clients && blocks.contains(where: { $0.families.contains(family) }) {
+            let type = ElementType(key: [.address(family)], countsPackets: true)
+            let recording = Recording(type, size: accounting.maximumClients, timeout: Self.memory)
+            page.sets.append(.init("clients_\(way.rawValue)\(family.suffix)", .recorded(recording)))
+        }
+        page.chains += uplinks.map { countingChain($0, way) }
+        if !exactUplinks.isEmpty { page.sets.append(jumps(way.page)) }
+        return dispatch(way.direction, to: way.page, "accounting", line: accounting.line)
+    }
+
+    private func countingChain(_ uplink: Uplink, _ way: Way) -> Ruleset.Chain {
+        let accounting = configuration.accounting
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
             for family in block.families {
-                let suffix = family == .ipv4 ? "" : "_ipv6"
-                for match in uplinkMatches(block, direction) {
-                    rules.append(
-                        Rule(
-                            [match, .address(family, side, set: block.source(family))], counter: counter,
-                            accounting.clients
-                                ? .record(family, .address(side), set: "clients_\(name)\(suffix)") : .accept,
-                            comment: comment("accounting", line: accounting.line)))
-                }
+                let clients = "clients_\(way.rawValue)\(family.suffix)"
+                rules.append(
+                    Rule(
+                        [.address(family, way.inside, set: block.source(family))],
+                        counter: accounting.blocks ? "\(block.counter)_\(way.rawValue)" : nil,
+                        accounting.clients ? .record(family, way.inside, set: clients) : .accept,
+                        comment: accountingComment))
             }
         }
+        return .init(uplink.chainName(way.page), rules)
     }
 
-    /// The ways to be one of a block's uplinks: its whole names at once, and each of its globs.
-    private func uplinkMatches(_ block: BlockNames, _ direction: Rule.Direction) -> [Rule.Match] {
-        var matches: [Rule.Match] = []
-        if !block.exactInterfaces.isEmpty { matches.append(.interfaceIn(direction, set: block.interfaces)) }
-        for case .prefix(let prefix) in block.block.outInterfaces {
-            matches.append(.interface(direction, .prefix(prefix)))
+    /// Only what this file forwards: others' connections, and the errors about one's own, fill no set.
+    private func forwardCountingRules(_ way: Way, to page: inout Ruleset) -> [Rule] {
+        guard configuration.accounting.forwards else { return [] }
+        return AddressFamily.allCases.flatMap { family -> [Rule] in
+            let forwards = configuration.portForwards.filter { $0.address.family == family }
+            guard !forwards.isEmpty else { return [] }
+            let set = "forwards_\(way.rawValue)\(family.suffix)"
+            page.sets.append(.init(set, .entries(PortForward.servers(of: forwards, family))))
+            let patterns = Uplink.all(of: forwards.map(\.inInterfaces)).map(\.pattern)
+            // Of patterns that mean the same interface one only, so that a packet is counted once.
+            return patterns.filter { pattern in
+                !patterns.contains { $0 != pattern && $0.covers(pattern) }
+            }.map {
+                Rule(
+                    [.interface(way.direction, $0), .destinationTranslated],
+                    .count(family, way.inside, set: set), comment: accountingComment)
+            }
         }
-        return matches
-    }
-
-    private func throughUplinks(_ direction: Rule.Direction) -> [Rule.Match] {
-        uplinks.map { .interface(direction, $0.pattern) }
     }
 }

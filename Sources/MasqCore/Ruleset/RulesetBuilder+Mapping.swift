@@ -38,7 +38,7 @@ extension BlockNames {
     /// The map from uplinks to their networks.
     var prefixes: String { "\(counter)_prefixes" }
     /// The set of the addresses that hosts are mapped to.
-    func outside(_ family: AddressFamily) -> String { "\(counter)_outside\(suffix(family))" }
+    func outside(_ family: AddressFamily) -> String { "\(counter)_outside\(family.suffix)" }
 
     /// The families in which connections from outside are let in to a mapped network.
     var inboundFamilies: [AddressFamily] {

@@ -76,7 +76,7 @@ extension RulesetBuilder {
         }
         for family in AddressFamily.allCases
         where forwards.contains(where: { $0.reflection && $0.address.family == family }) {
-            let map = family == .ipv4 ? "reflection" : "reflection_ipv6"
+            let map = "reflection" + family.suffix
             page.sets.append(.init(map, following: .chainsByAddress(family, chains)))
             rules.append(Rule([], .dispatchDestination(family, map: map), comment: text))
         }
@@ -111,12 +111,11 @@ extension RulesetBuilder {
         ]
         for family in AddressFamily.allCases {
             let own = forwards.filter { $0.address.family == family }
-            let suffix = family == .ipv4 ? "" : "_ipv6"
             // Those for some sources only are the more exact ones.
             for transport in [Rule.TransportProtocol.tcp, .udp] {
                 let limited = own.filter { !$0.source.isEmpty && $0.transports.contains(transport) }
                 guard let first = limited.first else { continue }
-                let map = "\(chain)_\(transport.text)_source\(suffix)"
+                let map = "\(chain)_\(transport.text)_source\(family.suffix)"
                 page.sets.append(.init(map, .entries(PortForward.elements(of: limited, family, transport))))
                 rules.append(
                     Rule(
@@ -125,7 +124,7 @@ extension RulesetBuilder {
             }
             let open = own.filter(\.source.isEmpty)
             guard let first = open.first else { continue }
-            let map = chain + suffix
+            let map = chain + family.suffix
             page.sets.append(.init(map, .entries(PortForward.elements(of: open, family))))
             rules.append(
                 Rule(
@@ -137,6 +136,21 @@ extension RulesetBuilder {
 }
 
 extension PortForward {
+    /// `192.168.5.10 . tcp . 8443` for every port of every server.
+    static func servers(of forwards: [PortForward], _ family: AddressFamily) -> PackedElements {
+        var list = PackedElements.List()
+        for forward in forwards {
+            for transport in forward.transports {
+                for port in forward.ports {
+                    let server = forward.server(of: port)
+                    list.append([server[0], .transport(transport), server[1]])
+                }
+            }
+        }
+        return PackedElements(
+            ElementType(key: [.address(family), .protocol, .service], countsPackets: true), list)
+    }
+
     /// `tcp . 443 : 192.168.5.10 . 8443` for every port of every forward.
     fileprivate static func elements(of forwards: [PortForward], _ family: AddressFamily) -> PackedElements {
         var list = PackedElements.List()

@@ -114,6 +114,10 @@ struct RulesetBuilder {
         case permitOutward = "permit_outward"
         /// What others' chains are to let pass from the uplink.
         case permitInward = "permit_inward"
+        /// Forwarded packets toward the uplink, to be counted.
+        case accountingSent = "accounting_sent"
+        /// Forwarded packets from the uplink, to be counted.
+        case accountingReceived = "accounting_received"
     }
 
     func jumps(_ page: Page) -> Ruleset.NamedSet { jumps(page, of: uplinks) }
@@ -127,19 +131,21 @@ struct RulesetBuilder {
     /// Rules that lead each packet to its uplink's chain: one map look-up however many uplinks there are, and
     /// behind it a rule for each glob, which an exact map can't hold.
     func dispatch(
-        _ direction: Rule.Direction, to page: Page, when matches: [Rule.Match] = [], _ purpose: String
+        _ direction: Rule.Direction, to page: Page, when matches: [Rule.Match] = [], _ purpose: String,
+        line: Int? = nil
     ) -> [Rule] {
         var rules: [Rule] = []
         if !exactUplinks.isEmpty {
-            rules.append(
-                Rule(matches, .dispatch(direction, map: page.rawValue), comment: comment(purpose)))
+            let text = comment(purpose, line: line)
+            rules.append(Rule(matches, .dispatch(direction, map: page.rawValue), comment: text))
         }
         for uplink in uplinks {
             guard case .prefix = uplink.pattern else { continue }
+            let text = comment(purpose, line: line ?? uplink.blocks.first.map { blocks[$0].block.line })
             rules.append(
                 Rule(
                     matches + [.interface(direction, uplink.pattern)], .jump(uplink.chainName(page)),
-                    comment: comment(purpose, line: uplink.blocks.first.map { blocks[$0].block.line })))
+                    comment: text))
         }
         return rules
     }
@@ -188,8 +194,8 @@ struct BlockNames {
 
     /// `masquerade_1`: what counts its connections, and begins the names of its sets.
     var counter: String { "\(block.kind.rawValue)_\(number)" }
-    func source(_ family: AddressFamily) -> String { "\(counter)_source\(suffix(family))" }
-    func exclude(_ family: AddressFamily) -> String { "\(counter)_exclude\(suffix(family))" }
+    func source(_ family: AddressFamily) -> String { "\(counter)_source\(family.suffix)" }
+    func exclude(_ family: AddressFamily) -> String { "\(counter)_exclude\(family.suffix)" }
     /// The set of the whole names among its interfaces.
     var interfaces: String { "\(counter)_interfaces" }
 
@@ -222,8 +228,11 @@ struct BlockNames {
         let rest = [AddressRange(first: 1, last: first.last)] + ranges.ranges.dropFirst()
         return AddressRanges(family: family, merging: rest)
     }
+}
 
-    func suffix(_ family: AddressFamily) -> String { family == .ipv4 ? "" : "_ipv6" }
+extension AddressFamily {
+    /// What the name of a family's set ends in, beside the other family's.
+    var suffix: String { self == .ipv4 ? "" : "_ipv6" }
 }
 
 /// One pattern of interfaces that something leaves by, and the blocks that apply to all that it means.

@@ -192,11 +192,19 @@ extension Rule.Action {
             // oifname vmap @outward
             rule.loadInterfaceName(direction)
             rule.lookUp(map, into: NFT_REG_VERDICT)
-        case .record(let family, let key, let set):
-            // update @clients_sent { ip saddr }
+        case .record(let family, let side, let set):
+            // update @clients_sent { ip saddr } accept
             if known != family { rule.require(family) }
-            key.lower(into: rule, family)
+            rule.loadAddress(family, side)
             rule.record(in: set)
+            rule.decide(NF_ACCEPT)
+        case .count(let family, let side, let set):
+            // ip daddr . meta l4proto . th dport @forwards_received: the address takes one register of four bytes, or four
+            if known != family { rule.require(family) }
+            rule.loadAddress(family, side)
+            rule.loadMeta(NFT_META_L4PROTO, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
+            rule.loadPort(side, into: family == .ipv4 ? NFT_REG32_02 : NFT_REG32_05)
+            rule.lookUp(set)
         case .dispatchDestination(let family, let map):
             // ip daddr vmap @reflection
             if known != family { rule.require(family) }
@@ -231,19 +239,6 @@ extension Rule.Action {
             var registers = Registers()
             rule.translate(
                 NFT_NAT_DNAT, target.family, rule.load(target, &registers), flags: target.kernelFlags)
-        }
-    }
-}
-
-extension Rule.RecordKey {
-    func lower(into rule: borrowing RuleObject, _ family: AddressFamily) {
-        switch self {
-        case .address(let side): rule.loadAddress(family, side)
-        case .endpoint(let side):
-            // ip daddr . meta l4proto . th dport: the address takes one register of four bytes, or four
-            rule.loadAddress(family, side)
-            rule.loadMeta(NFT_META_L4PROTO, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
-            rule.loadPort(side, into: family == .ipv4 ? NFT_REG32_02 : NFT_REG32_05)
         }
     }
 }

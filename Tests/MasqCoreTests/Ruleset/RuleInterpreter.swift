@@ -129,7 +129,8 @@ extension Ruleset {
                     return true
                 }
                 continue
-            case .record: continue
+            case .record: outcome.verdict = .accept
+            case .count: continue
             case .dispatchDestination(_, let map):
                 guard case .addressJumps(_, let jumps) = elements(map) else { continue }
                 if let chain = jumps[packet.destination], run(packet, chain, &outcome) { return true }
