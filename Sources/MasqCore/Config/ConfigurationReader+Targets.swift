@@ -70,6 +70,46 @@ extension ConfigurationReader {
         reportUselessPortKeys(of: draft)
     }
 
+    /// Reports addresses that are translated to themselves.
+    ///
+    /// The kernel does not take that for a translation (`nf_nat_setup_info` in net/netfilter/nf_nat_core.c sets
+    /// `IPS_SRC_NAT` where something changes), so the leak guard holds back all packets but the first.
+    mutating func reportTargetsAmongSources(of blocks: [OutboundDraft]) {
+        for (number, draft) in blocks.enumerated() {
+            guard let targets = draft.targets, let source = draft.source, let ways = draft.outInterfaces
+            else { continue }
+            // What an earlier block takes on all of the ways never gets here.
+            let earlier = blocks[..<number].filter { other in
+                ways.allSatisfy { way in other.outInterfaces?.contains { $0.covers(way) } ?? false }
+            }.flatMap { $0.source?.networks ?? [] }
+            for (index, target) in targets.targets.enumerated() {
+                guard case .fixed(let fixed) = target else { continue }
+                if case .network(let network) = fixed, source.networks.contains(network) {
+                    diagnostics.add(
+                        .error, at: targets.strings.place(of: index),
+                        "\(targets.text(at: index)) is mapped to itself: write a [[routed]] for what keeps its address"
+                    )
+                    continue
+                }
+                let own = AddressRanges(family: fixed.family, networks: source.networks)
+                let claims = [
+                    AddressRanges(family: fixed.family, networks: earlier),
+                    own.intersection(with: fixed.range),
+                ]
+                guard let first = AddressRanges.divided(claims)[1].ranges.ranges.first?.first else {
+                    continue
+                }
+                let address = IPAddress(family: fixed.family, value: first)
+                diagnostics.add(
+                    .warning, at: targets.strings.place(of: index),
+                    """
+                    \(targets.text(at: index)): \(address) is a source of this block too, and a host that has it is cut off: \
+                    put a [[routed]] for it before this block, unless it is the gateway's own
+                    """)
+            }
+        }
+    }
+
     /// A mapping of networks keeps ports, since every source has an address of its own.
     private mutating func reportUselessPortKeys(of draft: OutboundDraft) {
         guard let targets = draft.targets?.targets else { return }

@@ -128,6 +128,7 @@ struct ConfigurationReader {
         // A file may mix the kinds, and its order decides among them.
         blocks.sort { $0.place.precedes($1.place) }
         reportConflicts(of: blocks)
+        reportTargetsAmongSources(of: blocks)
         configuration.outbound = blocks.compactMap(\.block)
         configuration.portForwards = portForwards(forwards, behind: configuration.outbound)
         configuration.uplinks = numbered(uplinks, configuration)

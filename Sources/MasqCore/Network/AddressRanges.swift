@@ -62,6 +62,14 @@ public struct AddressRanges: Equatable, Sendable {
         return AddressRanges(family: family, merging: own)
     }
 
+    /// What lies within a range.
+    func intersection(with range: AddressRange) -> AddressRanges {
+        let common = ranges.filter { $0.first <= range.last && range.first <= $0.last }
+        return AddressRanges(
+            family: family,
+            merging: common.map { .init(first: max($0.first, range.first), last: min($0.last, range.last)) })
+    }
+
     /// Whether an address is in it, by binary search.
     public func contains(_ address: IPAddress) -> Bool {
         guard address.family == family else { return false }
