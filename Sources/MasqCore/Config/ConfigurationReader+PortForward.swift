@@ -108,7 +108,7 @@ extension ConfigurationReader {
                 "\(entry.key.quoted): \(text.quoted): expected \(expected)")
             return nil
         }
-        if address.value == 0 || address.isMulticast || address.isLinkLocal {
+        guard address.isUnicast else {
             diagnostics.add(
                 .error, at: place(entry.value.position),
                 "\(entry.key.quoted): \(text.quoted): no server behind the gateway has this address")

@@ -140,8 +140,12 @@ extension ConfigurationReader {
                 diagnostics.add(.error, at: list.place(of: index), "\(text.quoted): not an IP address")
                 continue
             }
+            if !address.isUnicast, !address.isLinkLocal {
+                diagnostics.add(
+                    .error, at: list.place(of: index), "\(text.quoted): no router has this address")
+            }
             if gateways.contains(where: { $0.family == address.family }) {
-                let name = address.family == .ipv4 ? "IPv4" : "IPv6"
+                let name = address.family.name
                 diagnostics.add(
                     .error, at: list.place(of: index),
                     "\(text.quoted): a second gateway of \(name), one is possible")
@@ -155,7 +159,12 @@ extension ConfigurationReader {
         guard let list = strings(entry) else { return [] }
         return (0..<list.count).compactMap { index in
             guard let text = list.string(at: index) else { return nil }
-            if let target = SocketAddress(text) { return target }
+            if let target = SocketAddress(text) {
+                if target.address.isUnicast { return target }
+                diagnostics.add(
+                    .error, at: list.place(of: index), "\(text.quoted): nobody answers at this address")
+                return nil
+            }
             let hint =
                 IPAddress(text).map { address in
                     ", did you mean \"\(SocketAddress(address: address, port: 443))\"?"

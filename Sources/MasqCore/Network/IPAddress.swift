@@ -33,6 +33,15 @@ public struct IPAddress: Hashable, Sendable {
         family == .ipv4 ? value >> 28 == 0xe || value == family.maximum : value >> 120 == 0xff
     }
 
+    /// Whether it may be a source that others answer to: not 0.0.0.0/8, 127.0.0.0/8 or 224.0.0.0/3, nor IPv6's
+    /// unspecified, loopback, link-local and multicast addresses (RFC 6890, RFC 4291).
+    var isUnicast: Bool {
+        switch family {
+        case .ipv4: value >> 24 != 0 && value >> 24 != 127 && value >> 29 != 7
+        case .ipv6: value > 1 && !isLinkLocal && value >> 120 != 0xff
+        }
+    }
+
     /// Whether it is one of 2000::/3, all that is given out in the Internet (RFC 4291, 2.4).
     public var isGlobalUnicastIPv6: Bool { family == .ipv6 && value >> 125 == 1 }
 

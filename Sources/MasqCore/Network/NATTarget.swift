@@ -92,14 +92,3 @@ extension NATTargetSyntaxError: CustomStringConvertible {
         }
     }
 }
-
-extension IPAddress {
-    /// Whether it may be a source that others answer to: not 0.0.0.0/8, 127.0.0.0/8 or 224.0.0.0/3, nor IPv6's
-    /// unspecified, loopback, link-local and multicast addresses (RFC 6890, RFC 4291).
-    fileprivate var isUnicast: Bool {
-        switch family {
-        case .ipv4: value >> 24 != 0 && value >> 24 != 127 && value >> 29 != 7
-        case .ipv6: value > 1 && !isLinkLocal && value >> 120 != 0xff
-        }
-    }
-}
