@@ -13,10 +13,11 @@ extension ConfigurationReader {
             switch entry.key {
             case "blocked": blocked += listedNetworks(entry)
             case "blocked_file": blocked += networksInFiles(entry)
-            case "allowed": allowed = (allowed ?? []) + listedNetworks(entry)
+            case "allowed":
+                allowed = (allowed ?? []) + listedNetworks(entry, emptyHint: "\"allowed\" is empty, ")
             case "allowed_file": allowed = (allowed ?? []) + networksInFiles(entry)
             case "max_connections" where section == .clients:
-                limits.maximumConnections = number(entry, in: 1...UInt32.max)
+                limits.maximumConnections = integer(entry, in: 1...Int64(UInt32.max)).map(UInt32.init)
             case "new_connections" where section == .clients: limits.newConnections = rate(entry)
             default: reportUnknown(entry, in: section)
             }
@@ -36,23 +37,12 @@ extension ConfigurationReader {
             case "clients": accounting.clients = boolean(entry) ?? false
             case "forwards": accounting.forwards = boolean(entry) ?? false
             case "max_clients":
-                accounting.maximumClients = number(entry, in: 1...1_000_000) ?? accounting.maximumClients
+                accounting.maximumClients =
+                    integer(entry, in: 1...1_000_000).map(UInt32.init) ?? accounting.maximumClients
             default: reportUnknown(entry, in: .accounting)
             }
         }
         return accounting
-    }
-
-    private mutating func number(_ entry: TomlEntry, in range: ClosedRange<UInt32>) -> UInt32? {
-        guard let integer = entry.value.integer else {
-            reportWrongType(entry.value, of: entry.key, expected: "a number")
-            return nil
-        }
-        if let number = UInt32(exactly: integer), range.contains(number) { return number }
-        diagnostics.add(
-            .error, at: place(entry.value.position),
-            "\(entry.key.quoted): expected \(range.lowerBound) to \(range.upperBound), not \(integer)")
-        return nil
     }
 
     /// A rate, `50/second`, or with a burst, `50/second burst 100`; without one it is the rate's own number.
@@ -64,10 +54,17 @@ extension ConfigurationReader {
         let words = text.split(separator: " ", omittingEmptySubsequences: true)
         let parts = words.first?.split(separator: "/", omittingEmptySubsequences: false) ?? []
         if words.count == 1 || words.count == 3 && words[1] == "burst", parts.count == 2,
-            let count = UInt32(parts[0]), count > 0, let unit = Rate.Unit(rawValue: String(parts[1])),
-            let burst = words.count == 3 ? UInt32(words[2]) : count, burst > 0
+            let count = Self.count(parts[0]), let unit = Rate.Unit(rawValue: String(parts[1])),
+            let burst = words.count == 3 ? Self.count(words[2]) : count
         {
-            return Rate(count, unit, burst: burst)
+            let rate = Rate(count, unit, burst: burst)
+            if rate.recovery <= Rate.maximumRecovery { return rate }
+            let days = (rate.recovery + 86399) / 86400
+            diagnostics.add(
+                .error, at: place(entry.value.position),
+                "\(entry.key.quoted): \(text.quoted): a burst of \(burst) takes \(days) days to be possible again, "
+                    + "the most is \(Rate.maximumRecovery / 86400)")
+            return nil
         }
         diagnostics.add(
             .error, at: place(entry.value.position),
@@ -76,8 +73,14 @@ extension ConfigurationReader {
         return nil
     }
 
-    private mutating func listedNetworks(_ entry: TomlEntry) -> [IPNetwork] {
-        strings(entry).flatMap { networks($0, emptyHint: nil) }?.merged ?? []
+    private static func count(_ digits: Substring) -> UInt32? {
+        guard digits.utf8.allSatisfy({ $0.decimalDigit != nil }), let count = UInt32(digits), count > 0
+        else { return nil }
+        return count
+    }
+
+    private mutating func listedNetworks(_ entry: TomlEntry, emptyHint: String? = nil) -> [IPNetwork] {
+        strings(entry).flatMap { networks($0, emptyHint: emptyHint) }?.merged ?? []
     }
 
     /// Reads files with a network on each line, one file or an array of them.

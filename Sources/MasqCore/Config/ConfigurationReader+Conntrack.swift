@@ -19,7 +19,8 @@ extension ConfigurationReader {
                     continue
                 }
                 conntrack.timeoutsLine = conntrack.timeoutsLine ?? entry.position.line
-                own[timeout] = seconds(entry)
+                own[timeout] =
+                    integer(entry, in: ConnectionTimeout.range, unit: " of seconds").map(UInt32.init)
             }
         }
         conntrack.timeouts = preset.seconds.merging(own) { _, own in own }
@@ -67,19 +68,5 @@ extension ConfigurationReader {
             return nil
         }
         return TrackedProtocol(kind, port: port)
-    }
-
-    private mutating func seconds(_ entry: TomlEntry) -> UInt32? {
-        let range = ConnectionTimeout.range
-        let expected = "a number of seconds from \(range.lowerBound) to \(range.upperBound)"
-        guard let number = entry.value.integer else {
-            reportWrongType(entry.value, of: entry.key, expected: expected)
-            return nil
-        }
-        if let seconds = UInt32(exactly: number), range.contains(seconds) { return seconds }
-        diagnostics.add(
-            .error, at: place(entry.value.position),
-            "\(entry.key.quoted): expected \(expected), not \(number)")
-        return nil
     }
 }

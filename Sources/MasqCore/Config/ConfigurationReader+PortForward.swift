@@ -62,7 +62,8 @@ extension ConfigurationReader {
                 let word: ForwardedProtocol? = choice(entry)
                 draft.transports = word?.transports ?? draft.transports
             case "port":
-                draft.ports = entry.value.kind == .integer ? port(entry) : ports(entry)
+                let expected = "a port, 443, or a string with a range, \"8000-8010\""
+                draft.ports = entry.value.kind == .integer ? port(entry) : ports(entry, expected: expected)
                 draft.portsPlace = place(entry.value.position)
             case "to":
                 draft.target = target(entry)

@@ -54,10 +54,13 @@ extension ConfigurationReader {
     }
 
     /// A port, or two with a hyphen between them.
-    mutating func ports(_ entry: TomlEntry) -> ClosedRange<UInt16>? {
-        let expected = "a port or a range, \"1024-65535\""
+    ///
+    /// - Parameter expected: what a value of another type should have been.
+    mutating func ports(
+        _ entry: TomlEntry, expected: String = "a string with a port or a range, \"1024-65535\""
+    ) -> ClosedRange<UInt16>? {
         guard let text = entry.value.string else {
-            reportWrongType(entry.value, of: entry.key, expected: "a string with " + expected)
+            reportWrongType(entry.value, of: entry.key, expected: expected)
             return nil
         }
         return ports(text, of: entry)

@@ -18,7 +18,7 @@ public enum ConnectionTimeout: String, CaseIterable, Sendable {
     case udpStream = "udp_timeout_stream"
 
     /// The seconds that may be given; the kernel counts them in ticks of 32 bits.
-    public static let range: ClosedRange<UInt32> = 1...2_147_483
+    public static let range: ClosedRange<Int64> = 1...2_147_483
 
     /// `[conntrack] timeouts`: where the values come from that the file does not give.
     public enum Preset: String, CaseIterable, Sendable {

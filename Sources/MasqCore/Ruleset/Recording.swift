@@ -33,6 +33,13 @@ public struct Rate: Equatable, Sendable {
         self.burst = burst
     }
 
+    /// How long a burst takes to be possible again, in seconds.
+    public var recovery: UInt64 { unit.seconds * UInt64(burst) / UInt64(count) }
+
+    /// The longest ``recovery``, in seconds: a year. The kernel counts it in nanoseconds of 64 bits, and nft takes no more
+    /// than eight digits of seconds.
+    public static let maximumRecovery: UInt64 = 365 * 86400
+
     /// The units that nft has.
     public enum Unit: String, CaseIterable, Sendable {
         case second, minute, hour, day

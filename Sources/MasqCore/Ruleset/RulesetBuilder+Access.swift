@@ -68,8 +68,7 @@ extension RulesetBuilder {
         // A rate is forgotten when it can't matter any more; a count knows its own connections.
         if case .newConnections(let rate) = limit {
             reason = .tooManyNewConnections
-            timeout = UInt32(
-                clamping: max(60, rate.unit.seconds * UInt64(rate.burst) / UInt64(rate.count) + 1))
+            timeout = UInt32(clamping: max(60, rate.recovery + 1))
         }
         let type = ElementType(key: [.address(family)])
         page.sets.append(.init(set, .recorded(Recording(type, size: 65536, timeout: timeout))))
