@@ -4,10 +4,18 @@ import MasqCore
 import MasqKernel
 
 extension Arguments.Source {
-    /// Reads the configuration.
+    /// Reads the configuration, and what the kernel's sysctls say in its place.
     ///
     /// - Returns: the configuration, absent where a diagnostic is an error, and all diagnostics.
     func read() -> Configuration.Reading {
+        var reading = readText()
+        if reading.configuration?.conntrack.timeouts.isEmpty == false {
+            reading.configuration?.conntrack.systemTimeouts = Sysctl.connectionTimeouts()
+        }
+        return reading
+    }
+
+    private func readText() -> Configuration.Reading {
         switch self {
         case .commandLine(let outInterfaces, let sources):
             return Configuration.read(outInterfaces: outInterfaces, sources: sources)

@@ -96,6 +96,22 @@ struct TrackingTests {
         #expect(try gateway.leaks() == 0)
     }
 
+    @Test("What the file does not say of a protocol's timeouts is as the sysctls say when it is read")
+    func sysctls() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        try gateway.router.setSysctl("netfilter/nf_conntrack_tcp_timeout_established", to: "5000")
+        try gateway.router.setSysctl("netfilter/nf_conntrack_udp_timeout", to: "600")
+        try scenario.masqd.reload(Scenario.configuration + "[conntrack]\ntcp_timeout_fin_wait = 30\n")
+        let tcp = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
+        #expect(try tcp.ask().address == "203.0.113.7")
+        #expect(try gateway.seenSource(.udp).address == "203.0.113.7")
+        #expect(try (4900...5000).contains(secondsLeft(gateway, "tcp", port: AddressServer.port)))
+        #expect(try (500...600).contains(secondsLeft(gateway, "udp", port: AddressServer.port)))
+        let listing = try gateway.router.nftListing("ct timeout inet masqd timeout_tcp")
+        #expect(listing.contains("established : 5000") && listing.contains("fin_wait : 30"))
+    }
+
     @Test("Single values, in either direction; the gateway's own connections keep the kernel's")
     func values() throws {
         let scenario = try Scenario(

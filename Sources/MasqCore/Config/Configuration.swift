@@ -157,6 +157,9 @@ public struct Configuration: Equatable, Sendable {
         public var helpersLine: Int?
         /// `timeouts` and the keys beside it: the seconds that are not the kernel's own.
         public var timeouts: [ConnectionTimeout: UInt32] = [:]
+        /// What the kernel's sysctls say, as far as somebody has read them: of a transport protocol that ``timeouts`` has
+        /// something of, the others are these.
+        public var systemTimeouts: [ConnectionTimeout: UInt32] = [:]
         /// The first line about timeouts, where the file has one.
         public var timeoutsLine: Int?
 

@@ -4,7 +4,7 @@ extension Configuration {
     /// What came of reading a configuration.
     public struct Reading: Sendable {
         /// The configuration; absent if and only if a diagnostic is an error.
-        public let configuration: Configuration?
+        public var configuration: Configuration?
         /// Everything there is to say, in the file's order; at most 100, and how many there are more.
         public let diagnostics: [Diagnostic]
     }

@@ -18,8 +18,12 @@ extension RulesetBuilder {
         guard !lacking.contains(.timeouts) else { return [] }
         return [("timeout_tcp", Rule.TransportProtocol.tcp), ("timeout_udp", .udp)].compactMap {
             name, transport in
-            let seconds = configuration.conntrack.timeouts.filter { $0.key.transport == transport }
-            return seconds.isEmpty ? nil : .init(name, transport: transport, seconds: seconds)
+            let conntrack = configuration.conntrack
+            let own = conntrack.timeouts.filter { $0.key.transport == transport }
+            guard !own.isEmpty else { return nil }
+            // An object has all states of its protocol.
+            let others = conntrack.systemTimeouts.filter { $0.key.transport == transport }
+            return .init(name, transport: transport, seconds: others.merging(own) { _, own in own })
         }
     }
 

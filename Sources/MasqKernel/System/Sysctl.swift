@@ -38,6 +38,17 @@ public enum Sysctl {
         return load
     }
 
+    /// How long connections are remembered; without what is not there as long as the kernel tracks no connections.
+    public static func connectionTimeouts() -> [ConnectionTimeout: UInt32] {
+        var timeouts: [ConnectionTimeout: UInt32] = [:]
+        for timeout in ConnectionTimeout.allCases {
+            timeouts[timeout] = number("netfilter/nf_conntrack_\(timeout.rawValue)").flatMap {
+                UInt32(exactly: $0)
+            }
+        }
+        return timeouts
+    }
+
     private static func number(_ name: String) -> Int? {
         do throws(SystemError) {
             return Int(try ConfigurationFile.text("/proc/sys/net/\(name)").prefix { !$0.isWhitespace })
