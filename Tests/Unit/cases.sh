@@ -22,7 +22,7 @@ case_boot() {
     claim "the network waits for it" test "$(property ActiveEnterTimestampMonotonic)" -le \
         "$(systemctl show -P ActiveEnterTimestampMonotonic network-pre.target)"
     claim "no ordering cycle was broken" fails journalctl -b -q --grep 'ordering cycle' --output cat
-    claim "it says what is in force" contains "$(systemctl status --no-pager masqd)" 'Status: "in force: '
+    claim "it says what is in force" status_says 'Status: "in force: '
     claim "systemd has nothing to complain about in the unit" \
         equal "" "$(journalctl -b -q _PID=1 --no-pager -o cat | grep 'masqd.service:[0-9]')"
 }
@@ -62,8 +62,6 @@ case_work() {
     claim "it has one thread" equal 1 "$(sed -n 's/^Threads:\t//p' "/proc/$(pid)/status")"
     claim "it holds fewer than half of the files that it may" test "$(find "/proc/$(pid)/fd" -type l | wc -l)" -lt 64
 }
-status_says() { contains "$(systemctl status --no-pager -n 0 masqd)" "$1"; }
-journal_says() { contains "$(journal)" "$1"; }
 
 # opened FILE...: what was opened for writing, made, removed or renamed, of traces.
 opened() {
@@ -128,10 +126,10 @@ case_bad_reload() {
     status=$(systemctl status --no-pager -n 0 masqd)
     claim "status says which rules are in force" contains "$status" 'Status: "in force: '
     claim "status says file, line and column" contains "$status" '/etc/masqd\.toml:3:[0-9]+: error: '
-    claim "the journal does too" contains "$(journal)" '/etc/masqd\.toml:3:[0-9]+: error: '
+    claim "the journal does too" journal_says '/etc/masqd\.toml:3:[0-9]+: error: '
     configure 10.10.0.0/16
     claim "reload succeeds with a good one" systemctl reload masqd
-    claim "status forgets the error" fails contains "$(systemctl status --no-pager -n 0 masqd)" 'error:'
+    claim "status forgets the error" fails status_says 'error:'
 }
 
 case_restart() {
@@ -173,7 +171,7 @@ case_watchdog() {
     kill -STOP "$main"
     claim "a hung masqd is started again" eventually 15 restarts_exceed "$restarts"
     claim "it is up again" eventually 10 is_another_process "$main"
-    claim "it was the watchdog" contains "$(journal)" 'Watchdog timeout'
+    claim "it was the watchdog" journal_says 'Watchdog timeout'
     claim "the rules are the same" equal "$before" "$(rules)"
     rm -r /run/systemd/system/masqd.service.d
     systemctl daemon-reload

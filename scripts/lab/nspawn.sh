@@ -5,26 +5,9 @@
 # TREE is laid over the root before it boots. DIR is /lab in the guest; its journal comes back there.
 # Nothing that the guest does reaches ROOT or this machine's network.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-
-limit=120 tree='' out=''
-while getopts t:i:o: option; do
-    case $option in
-    t) limit=$OPTARG ;;
-    i) tree=$OPTARG ;;
-    o) out=$OPTARG ;;
-    *) exit 64 ;;
-    esac
-done
-shift $((OPTIND - 1))
-[ $# = 2 ] || { sed -n 3,6p "$0" >&2; exit 64; }
-root=$1 script=$2
-
-[ -n "$out" ] || { out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; }
-mkdir -p "$out"
-out=$(realpath "$out")
-rm -f "$out/status"
-cp "$script" "$out/command"
+# shellcheck source=scripts/lab/contract.sh
+. "$(dirname "$0")/contract.sh"
+take_arguments 120 "$@"
 : >"$out/output"
 name=masqd-lab-$$
 
@@ -45,13 +28,7 @@ boot() {
     mount -t tmpfs tmpfs /mnt
     mkdir /mnt/{upper,work,root}
     mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
-    local layer
-    for layer in "$here/guest" ${tree:+"$tree"}; do
-        cp -rT --preserve=mode,links --no-dereference "$layer" /mnt/root
-    done
-    # A known machine: no first-boot presets, no questions.
-    echo 0123456789abcdef0123456789abcdef >/mnt/root/etc/machine-id
-    echo lab >/mnt/root/etc/hostname
+    lay_over /mnt/root
     systemctl -q --root=/mnt/root set-default lab.target
 
     exec timeout --foreground -k 5 "$limit" systemd-nspawn -q -D /mnt/root -M "$name" "${registration[@]}" \
@@ -63,15 +40,10 @@ remove_cgroups() {
     mount -t cgroup2 cgroup2 /mnt
     find "/mnt/$name" -depth -type d -exec rmdir {} + 2>/dev/null
 }
-export -f boot remove_cgroups
-export here limit tree out root name
+export -f boot remove_cgroups lay_over
+export lab limit tree out root name
 unshare --mount bash -euc boot >"$out/console.log" 2>&1 || true
 unshare --mount bash -c remove_cgroups || true
 
 cat "$out/output"
-[ -e "$out/status" ] || {
-    echo "lab: the guest left no status within $limit s; the end of its console:" >&2
-    tail -n 20 "$out/console.log" >&2
-    exit 99
-}
-exit "$(cat "$out/status")"
+finish

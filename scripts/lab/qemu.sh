@@ -5,35 +5,14 @@
 # multi-user after 15 to 30 s. What SCRIPT says appears while it says it.
 # MASQD_LAB_ACCELERATOR: kvm or tcg; default kvm where the processor offers it.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-
-limit=600 tree='' out=''
-while getopts t:i:o: option; do
-    case $option in
-    t) limit=$OPTARG ;;
-    i) tree=$OPTARG ;;
-    o) out=$OPTARG ;;
-    *) exit 64 ;;
-    esac
-done
-shift $((OPTIND - 1))
-[ $# = 2 ] || { sed -n 3,6p "$0" >&2; exit 64; }
-root=$1 script=$2
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-[ -n "$out" ] || out=$work/out
-mkdir -p "$out"
-out=$(realpath "$out")
-rm -f "$out/status"
-cp "$script" "$out/command"
-kernel=$("$here/build-kernel.sh" "$root")
+# shellcheck source=scripts/lab/contract.sh
+. "$(dirname "$0")/contract.sh"
+take_arguments 600 "$@"
+kernel=$("$lab/build-kernel.sh" "$root")
 
 # What is laid over the tree is a second archive behind the first.
 mkdir "$work/layer"
-for layer in "$here/guest" ${tree:+"$tree"}; do
-    cp -rT --preserve=mode,links --no-dereference "$layer" "$work/layer"
-done
+lay_over "$work/layer"
 units=$work/layer/etc/systemd/system
 mkdir -p "$units"
 ln -sf /etc/systemd/system/lab.target "$units/default.target"
@@ -48,8 +27,6 @@ for unit in getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.
     modprobe@.service; do
     ln -sf /dev/null "$units/$unit"
 done
-echo 0123456789abcdef0123456789abcdef >"$work/layer/etc/machine-id"
-echo lab >"$work/layer/etc/hostname"
 (cd "$work/layer" && find . -print0 | cpio --null -o -H newc --quiet --owner 0:0) |
     cat "$kernel/root.cpio" - >"$work/initrd"
 
@@ -62,9 +39,4 @@ random.trust_cpu=on net.ifnames=0 tsc=reliable no_timer_check systemd.show_statu
     -serial "file:$out/console.log" -serial stdio \
     -virtfs "local,path=$out,mount_tag=lab,security_model=none" </dev/null || true
 
-[ -e "$out/status" ] || {
-    echo "lab: the guest left no status within $limit s; the end of its console:" >&2
-    tail -n 20 "$out/console.log" >&2
-    exit 99
-}
-exit "$(cat "$out/status")"
+finish

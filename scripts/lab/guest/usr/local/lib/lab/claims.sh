@@ -49,6 +49,9 @@ eventually() {
 
 property() { systemctl show -P "$1" masqd.service; }
 journal() { journalctl -u masqd --no-pager -o cat; }
+# Both take an extended pattern.
+journal_says() { contains "$(journal)" "$1"; }
+status_says() { contains "$(systemctl status --no-pager -n 0 masqd)" "$1"; }
 pid() { property MainPID; }
 restarts_exceed() { [ "$(property NRestarts)" -gt "$1" ]; }
 is_running() { [ "$(property ActiveState)/$(property SubState)" = active/running ] && [ "$(pid)" != 0 ]; }
