@@ -130,6 +130,8 @@ public struct CommitFailure: Equatable, Sendable {
         case notPermitted
         /// The kernel lacks something.
         case unsupported
+        /// What it names is gone since masqd looked, as a link is before its event arrives.
+        case outdated
         /// Anything else: another attempt may succeed.
         case other
     }

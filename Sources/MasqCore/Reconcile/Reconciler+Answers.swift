@@ -179,6 +179,11 @@ extension Reconciler {
             desire()
             return [.log(.warning, "\(failure.reason): going on without it")] + commit()
         }
+        if failure.kind == .outdated, backoff == Self.minimumBackoff, !owesReady {
+            // The event is on its way, and most often mends it: worth a word only where it does not, or somebody waits.
+            backoff *= 2
+            return [.startRetryTimer(milliseconds: Self.minimumBackoff)]
+        }
         var actions: [Action] = []
         if failure.reason != lastFailure {
             let consequence = applied == nil ? "no rules are in force" : "the previous rules stay in force"
@@ -190,7 +195,7 @@ extension Reconciler {
             switch failure.kind {
             case .notPermitted: return actions + [.exit(.notPermitted)]
             case .unsupported: return actions + [.exit(.unavailable)]
-            case .other: break
+            case .outdated, .other: break
             }
         } else if owesReady {
             owesReady = false

@@ -52,8 +52,8 @@ extension NetlinkError {
         let kind: CommitFailure.Kind =
             switch code {
             case EPERM, EACCES: .notPermitted
-            // A link that went between the look and the commit; the next look knows.
-            case ENOENT where object.hasPrefix("devices"): .other
+            // A flowtable's link (`__dev_get_by_name` in nft_netdev_hook_alloc).
+            case ENOENT where object.hasPrefix("devices"): .outdated
             case EOPNOTSUPP, EPROTONOSUPPORT, ENOENT: .unsupported
             default: .other
             }

@@ -79,7 +79,7 @@ struct RandomLife {
     }
 
     private mutating func fail() {
-        let kinds: [CommitFailure.Kind] = [.other, .other, .other, .unsupported, .notPermitted]
+        let kinds: [CommitFailure.Kind] = [.other, .other, .outdated, .unsupported, .notPermitted]
         machine.failure = CommitFailure(
             reason: "failure \(random.next() % 2)", kind: kinds.randomElement(using: &random) ?? .other)
     }

@@ -90,6 +90,24 @@ import Testing
         #expect(second.first == .log(.error, "no FTP: the previous rules stay in force"))
     }
 
+    @Test("A link that went before the commit is worth a word only if the next look misses it too")
+    func outdated() {
+        var machine = Self.started()
+        machine.failure = CommitFailure(reason: "no ppp0", kind: .outdated)
+        #expect(machine.send(.touched).first == .startRetryTimer(milliseconds: 100))
+        machine.failure = nil
+        #expect(machine.fireTimer().isEmpty)
+
+        machine.failure = CommitFailure(reason: "no ppp0", kind: .outdated)
+        #expect(machine.send(.touched).first == .startRetryTimer(milliseconds: 100))
+        let actions = machine.fireTimer()
+        #expect(actions.first == .log(.error, "no ppp0: the previous rules stay in force"))
+        #expect(actions.contains(.startRetryTimer(milliseconds: 200)))
+        machine.failure = nil
+        #expect(machine.fireTimer().first == .log(.notice, "the rules are in force again"))
+        #expect(machine.violations.isEmpty)
+    }
+
     @Test("Another reason is told again, and after a success the waits are short again")
     func anotherReason() {
         var machine = Self.started()

@@ -88,4 +88,10 @@ import Testing
         #expect(failure.kind == kind)
         #expect(failure.reason.hasPrefix("the kernel refused chain forward: "))
     }
+
+    @Test("A link of a flowtable's that is not there any more is no lack of the kernel's")
+    func outdated() {
+        let error = NetlinkError(.commit, code: ENOENT, object: "devices ppp0 of flowtable fastpath")
+        #expect(error.commitFailure.kind == .outdated)
+    }
 }
