@@ -19,6 +19,7 @@ for suite; do
     root=$(scripts/lab/build-guest.sh "$suite")
     mkdir "$work/$suite"
     scripts/lab/stage.sh "$root" "$package" "$work/$suite" Tests/VM/guest
+    install -D -m 644 -t "$work/$suite/usr/local/lib/lab/cases" Tests/VM/cases/*.sh
     echo "# vm-test: $suite"
     start=$SECONDS
     scripts/lab/qemu.sh -t 1800 -i "$work/$suite" ${MASQD_LAB_OUT:+-o "$MASQD_LAB_OUT/$suite-vm"} \
