@@ -12,6 +12,7 @@ case_boot() {
     claim "the network waited for it" test "$(property ActiveEnterTimestampMonotonic)" -le \
         "$(systemctl show -P ActiveEnterTimestampMonotonic network-pre.target)"
     make_network
+    begin_phone
     open_line 10.64.0.10
 }
 
@@ -20,13 +21,14 @@ case_dial() {
     before=$(rules)
     claim "the line is dialled" dial
     passes "as soon as it is up"
-    claim "status says that the uplink is up" eventually 10 status_says 'ppp0'
+    claim "status says that the uplink is up" eventually 10 status_says 'ppp0 is up with 10\.64\.0\.10'
 }
 
 case_redial() {
     local index address
     index=$(index_of ppp0) address=$(address_of ppp0)
     claim "the line is hung up" hang_up
+    claim "status says that it is waited for" eventually 10 status_says 'waiting for ppp0'
     close_line
     open_line 10.64.0.50
     claim "it is dialled again" dial
@@ -58,8 +60,24 @@ case_killed_dialler() {
     passes "after that"
 }
 
-case_renamed() {
+# Both ends may agree on another address while the line stays up. The kernel lets connections keep the old one for ever.
+case_renumbered() {
+    local old new=10.64.0.99
+    old=$(address_of ppp0)
+    ip -n isp route add $new dev "$(ip -n isp route get "$old" | sed -nE 's/.* dev ([^ ]+).*/\1/p')"
+    # As pppd does it. Without an address the kernel takes the routes away.
+    ip -batch - <<-END
+	address delete $old peer 10.64.0.1 dev ppp0
+	address add $new peer 10.64.0.1 dev ppp0
+	route add default dev ppp0
+	END
+    passes "with another address on the same ppp0"
+    claim "the journal says what was mended" journal_says "deleted, to be translated anew: .*${old//./\\.}"
+    claim "no rule was touched" equal "$before" "$(rules)"
     hang_up
+}
+
+case_renamed() {
     claim "the line is dialled as uplink0" dial ifname uplink0
     claim "there is no ppp0" is_gone ppp0
     passes "under that name" uplink0

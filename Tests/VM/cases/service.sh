@@ -107,6 +107,21 @@ case_wire() {
     claim "not one with a private address" equal "" "$(private_packets | head -n 3)"
 }
 
+# Who reads it knows no netlink; and a warning is of something that went wrong.
+case_journal() {
+    claim "the journal tells nobody the same twice in a row" equal "" "$(said | uniq -d)"
+    claim "no word in it is the program's own" fails contains "$(said)" 'Optional\(|nil|0x[0-9a-f]{6}|NFT_|RTM_|Error\('
+    claim "what it warns of is what these cases did wrong, and nothing else" equal "$(cat <<-'END'
+	/etc/masqd.toml:3:11: error: "192.168.0.0/33": prefix length must be 0 to 32
+	nft (pid PID) deleted table inet masqd: restored in TIME (COUNT objects)
+	the configuration is refused: keeping the previous rules
+	the kernel refused devices lan0, ppp0, wan0 of flowtable fastpath: Operation not supported (the network card can't do it: flow_offload = "software"): the previous rules stay in force
+	END
+    )" "$(said -p warning | sed -E 's/pid [0-9]+/pid PID/; s/[0-9.]+ ms/TIME/; s/[0-9]+ objects/COUNT objects/' | sort -u)"
+}
+# said [OPTION...]: what masqd itself said, without systemd's words about it.
+said() { journalctl _SYSTEMD_UNIT=masqd.service --no-pager -o cat "$@"; }
+
 case_stop() {
     claim "stop succeeds" systemctl stop masqd
     claim "the table is gone" fails table_is_there

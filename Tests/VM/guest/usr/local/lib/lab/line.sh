@@ -32,13 +32,14 @@ make_network() {
     ip netns exec isp socat "TCP4-LISTEN:7,bind=$outside,fork,reuseaddr" SYSTEM:'echo $SOCAT_PEERADDR; exec cat' 2>/dev/null &
     # shellcheck disable=SC2016
     ip netns exec isp socat "UDP4-LISTEN:7,bind=$outside,fork,reuseaddr" SYSTEM:'echo $SOCAT_PEERADDR; exec cat' 2>/dev/null &
+    ip netns exec isp perl /usr/local/lib/lab/registrar.pl $outside 5060 &
     # All that passes on the wire, once as it is.
     ip netns exec isp tcpdump -i isp0 -U -w /run/wire.pcap pppoes 2>/dev/null &
     eventually 30 test -s /run/wire.pcap
     eventually 30 servers_listen
 }
 
-servers_listen() { [ "$(ip netns exec isp ss -Hltun 'sport = 7' | wc -l)" = 2 ]; }
+servers_listen() { [ "$(ip netns exec isp ss -Hltun 'sport = 7 or sport = 5060' | wc -l)" = 3 ]; }
 
 # open_line ADDRESS: the provider takes calls, and gives this address to the next one.
 open_line() {
@@ -77,12 +78,18 @@ seen_outside() { timeout 40 ip netns exec lan bash -c "$begin" seen "$1" $outsid
 nothing_passes() { [ -z "$(timeout 3 ip netns exec lan bash -c "$begin" seen udp $outside)" ]; }
 # passes WHAT [INTERFACE]: claims that new connections pass, and that the far side sees the uplink's address.
 passes() {
-    local protocol
+    local protocol address
+    address=$(address_of "${2:-ppp0}")
     for protocol in tcp udp; do
-        claim "${protocol^^} passes $1, and the far side sees ${2:-ppp0}'s address" \
-            equal "$(address_of "${2:-ppp0}")" "$(seen_outside $protocol)"
+        claim "${protocol^^} passes $1, and the far side sees ${2:-ppp0}'s address" equal "$address" "$(seen_outside $protocol)"
     done
+    rm -f /run/phone
+    claim "the phone, which talks from one port all the time, is seen with it too" eventually 20 phone_is_seen_as "$address"
 }
+
+# begin_phone: one of the LAN's, with one port for life, that talks whether the line is there or not.
+begin_phone() { ip netns exec lan perl /usr/local/lib/lab/phone.pl $outside 5060 /run/phone & }
+phone_is_seen_as() { equal "$1" "$(cat /run/phone)"; }
 
 # begin_stream tcp|udp: one connection of the LAN's that says a digit, waits for it to come back, and goes on until one
 # does not, or end_streams. stream_is_alive tcp|udp: it said and heard more than when it was asked last.
