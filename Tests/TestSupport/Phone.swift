@@ -55,11 +55,14 @@ public final class Phone: Sendable {
         }
     }
 
-    /// Whether nothing of it is answered for a tenth of a second.
+    /// Whether it falls silent: nothing is answered for a tenth of a second, once what was under way has arrived.
     public func isSilent() -> Bool {
-        forget()
-        poll(nil, 0, 100)
-        return state.seen.withLock { $0 } == nil
+        for _ in 0..<50 {
+            forget()
+            poll(nil, 0, 100)
+            if state.seen.withLock({ $0 }) == nil { return true }
+        }
+        return false
     }
 
     private func forget() { state.seen.withLock { $0 = nil } }
