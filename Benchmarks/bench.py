@@ -101,10 +101,6 @@ def print_summary(scenarios):
     print_table(rows)
 
 
-def count(sources):
-    return f"{len(sources):,} networks".replace(",", " ") if len(sources) > 1 else "the how-to's network"
-
-
 def progress(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
@@ -114,19 +110,21 @@ def rotated(things, by):
     return things[by:] + things[:by]
 
 
-def measure_commits(tools, folder, sources, rounds, slow_rounds):
+def measure_commits(tools, folder, workload, rounds, slow_rounds=0):
     """Cold, again and one change, each contender in turn."""
-    large = len(sources) > 1
-    size = count(sources)
+    large, size = workload.is_large, workload.title
+    has_networks = isinstance(workload, contenders.Networks)
     cold = Scenario(f"From nothing, {size}", "ms")
     again = Scenario(f"Again without a change, {size}", "ms")
-    change = Scenario(f"One network more or less, beside {size}", "ms", 2)
-    kinds = [contenders.Masqd, contenders.Floor, contenders.Nft, contenders.IptablesRestore]
+    change = Scenario(f"One {workload.thing} more or less, beside {size}", "ms", 2)
+    kinds = [contenders.Masqd, contenders.Floor, contenders.Nft]
+    if has_networks:
+        kinds.append(contenders.IptablesRestore)
     if not large:
         kinds.append(contenders.ThreeCommands)
-    if contenders.Firewalld.is_there() and not (large and QUICK):
+    if has_networks and contenders.Firewalld.is_there() and not (large and QUICK):
         kinds.append(contenders.Firewalld)
-    entrants = [kind(tools, folder / str(len(sources)), sources) for kind in kinds]
+    entrants = [kind(tools, folder / size.replace(" ", "-"), workload) for kind in kinds]
     slow = (contenders.Firewalld, contenders.IptablesRestore) if large else (contenders.Firewalld,)
     try:
         # The first round is not counted: memory that is touched for the first time is slow.
@@ -173,14 +171,15 @@ def measure_waiting(tools, folder, seconds):
         tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[2]) for task in tasks)
 
-    entrants = [(contenders.Masqd, contenders.HOW_TO), (contenders.Masqd, contenders.networks(LARGE))]
+    how_to = contenders.Networks()
+    entrants = [(contenders.Masqd, how_to), (contenders.Masqd, contenders.Networks(LARGE))]
     if contenders.Firewalld.is_there() and not QUICK:
-        entrants.append((contenders.Firewalld, contenders.HOW_TO))
+        entrants.append((contenders.Firewalld, how_to))
     waiting = []
-    for index, (kind, sources) in enumerate(entrants):
-        entrant = kind(tools, folder / f"waiting-{index}", sources)
+    for index, (kind, workload) in enumerate(entrants):
+        entrant = kind(tools, folder / f"waiting-{index}", workload)
         entrant.cold()
-        waiting.append((entrant, f"{entrant.title}, {count(sources)}"))
+        waiting.append((entrant, f"{entrant.title}, {workload.title}"))
     pids = [(title, entrant.daemon.process.pid if isinstance(entrant, contenders.Masqd) else entrant.daemon.pid)
             for entrant, title in waiting]
     pids += [("firewalld's dbus-daemon", entrant.bus.pid) for entrant, _ in waiting
@@ -318,14 +317,16 @@ def measure_packets(tools, folder, rounds, new_rounds):
     path = folder / "print.toml"
     path.write_text(contenders.configuration(contenders.HOW_TO))
     printed = machine.run([tools.masqd, "--print", path])
+    path.write_text(contenders.EVERYTHING)
+    everything = machine.run([tools.masqd, "--print", path])
     gateways, daemon = {}, None
     for title, rules in (
-        ("masqd", None), ("the same rules by nft -f (control)", printed), ("the how-to's three lines in nft", contenders.BY_HAND),
+        ("masqd", None), ("masqd's rules with everything switched on, by nft -f", everything), ("the same rules by nft -f (control)", printed), ("the how-to's three lines in nft", contenders.BY_HAND),
         ("the how-to's three iptables commands", contenders.THREE_LINES), ("no rules: forwarded only", ""),
     ):
         gateway = gateways[title] = machine.Gateway()
         if rules is None:
-            daemon = machine.Masqd(tools.masqd, gateway.router, folder, path.read_text())
+            daemon = machine.Masqd(tools.masqd, gateway.router, folder, contenders.configuration(contenders.HOW_TO))
         elif isinstance(rules, str):
             gateway.router.run(["nft", "-f", "-"], input=rules)
         else:
@@ -378,10 +379,12 @@ def main():
         folder = pathlib.Path(name)
         for measure in (
             lambda: measure_packets(tools, folder / "packets", 800 if QUICK else 6400, 100 if QUICK else 400),
-            lambda: measure_commits(tools, folder, contenders.HOW_TO, 3 if QUICK else 20, 1 if QUICK else 3),
+            lambda: measure_commits(tools, folder, contenders.Networks(), 3 if QUICK else 20, 1 if QUICK else 3),
             lambda: measure_flaps(tools, folder / "flaps", 3 if QUICK else 15),
             lambda: measure_waiting(tools, folder, 3 if QUICK else 10),
-            lambda: measure_commits(tools, folder, contenders.networks(LARGE), 2 if QUICK else 7, 1 if QUICK else 2),
+            lambda: measure_commits(tools, folder, contenders.Networks(LARGE), 2 if QUICK else 7, 1 if QUICK else 2),
+            lambda: measure_commits(tools, folder, contenders.Forwards(LARGE), 2 if QUICK else 5),
+            lambda: measure_commits(tools, folder, contenders.Blocked(2 * LARGE), 2 if QUICK else 5),
         ):
             for scenario in measure():
                 scenario.print()

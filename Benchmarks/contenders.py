@@ -33,17 +33,100 @@ table ip filter {
 }
 """
 HOW_TO = ["192.168.0.0/16"]
-ONE_MORE = "172.31.0.0/24"
 
 
-def networks(count):
+def spaced(number):
+    return f"{number:,}".replace(",", " ")
+
+
+def addresses(count):
     """So many networks that do not touch."""
     return [f"10.{i >> 12}.{i >> 4 & 255}.{i % 16 * 16}/29" for i in range(count)]
 
 
+def listed(networks):
+    return "[\n" + "".join(f'    "{network}",\n' for network in networks) + "]\n"
+
+
 def configuration(sources):
-    lines = "".join(f'    "{source}",\n' for source in sources)
-    return f'[[masquerade]]\nout_interface = "ppp0"\nsource = [\n{lines}]\n'
+    return f'[[masquerade]]\nout_interface = "ppp0"\nsource = {listed(sources)}'
+
+
+class Networks:
+    """Networks to masquerade; one more, or one less, is the change."""
+
+    changed_set, changed_key, changed_data = "masquerade_1_source", "172.31.0.0/24", ""
+    thing = "network"
+
+    def __init__(self, count=1):
+        self.sources = addresses(count) if count > 1 else HOW_TO
+        self.is_large = count > 1
+        self.title = f"{spaced(count)} networks" if self.is_large else "the how-to's network"
+
+    def text(self, more=False):
+        return configuration(self.sources + [self.changed_key] if more else self.sources)
+
+
+class Forwards:
+    """Port forwards, each with a table of its own in the file."""
+
+    changed_set, changed_key, changed_data = "port_forward_ppp0", "tcp . 9", " : 192.168.5.10 . 9"
+    thing, is_large = "port forward", True
+
+    def __init__(self, count):
+        self.ports = range(10000, 10000 + count)
+        self.title = f"{spaced(count)} port forwards"
+
+    def text(self, more=False):
+        ports = [*self.ports, 9] if more else self.ports
+        return configuration(HOW_TO) + "".join(
+            f'\n[[port_forward]]\nport = {port}\nto = "192.168.5.10"\n' for port in ports)
+
+
+class Blocked:
+    """Networks that nobody inside may connect to."""
+
+    changed_set, changed_key, changed_data = "blocked_destinations", "172.31.0.0/24", ""
+    thing, is_large = "blocked network", True
+
+    def __init__(self, count):
+        self.networks = addresses(count)
+        self.title = f"{spaced(count)} blocked networks"
+
+    def text(self, more=False):
+        networks = self.networks + [self.changed_key] if more else self.networks
+        return configuration(HOW_TO) + f"\n[destinations]\nblocked = {listed(networks)}"
+
+
+# Everything that forwarded packets can meet, switched on.
+EVERYTHING = configuration(HOW_TO) + """
+[[port_forward]]
+port = "8000-8010"
+to = "192.168.5.10"
+
+[clients]
+blocked = ["192.168.66.0/24"]
+max_connections = 1000000
+new_connections = "100000/second burst 100000"
+
+[destinations]
+blocked = ["198.18.0.0/15"]
+
+[accounting]
+blocks = true
+clients = true
+forwards = true
+
+[conntrack]
+timeouts = "rfc"
+helpers = ["ftp", "sip"]
+
+[log]
+drops = "nflog"
+
+[forward]
+policy = "drop"
+"""
 
 
 def timed(command, **options):
@@ -56,13 +139,13 @@ def timed(command, **options):
 
 
 class Contender:
-    """One way to load networks, to load them again, and to change one of them.
+    """One way to load a file's rules, to load them again, and to change one element.
 
     Each method returns the seconds until the rules are in force; None where there is no such thing.
     """
 
-    def __init__(self, tools, folder, sources):
-        self.tools, self.sources = tools, sources
+    def __init__(self, tools, folder, workload):
+        self.tools, self.workload = tools, workload
         self.folder = folder / type(self).__name__
         self.folder.mkdir(parents=True, exist_ok=True)
         self.namespace = machine.Namespace()
@@ -93,14 +176,14 @@ class Masqd(Contender):
     daemon = None
 
     def cold(self):
-        self.daemon = machine.Masqd(self.tools.masqd, self.namespace, self.folder, configuration(self.sources))
+        self.daemon = machine.Masqd(self.tools.masqd, self.namespace, self.folder, self.workload.text())
         return self.daemon.seconds_to_ready
 
     def again(self):
         return self.daemon.reload()
 
     def change(self, add):
-        return self.daemon.reload(configuration(self.sources + [ONE_MORE] if add else self.sources))
+        return self.daemon.reload(self.workload.text(more=add))
 
     def clear(self):
         self.daemon.stop()
@@ -122,10 +205,10 @@ class Floor(Contender):
         recorded = self.folder / "recorded"
         preload = {"LD_PRELOAD": str(self.tools.recorder), "RECORD_BATCH": str(recorded)}
         daemon = machine.Masqd(
-            self.tools.masqd, self.namespace, self.folder, configuration(self.sources), preload)
+            self.tools.masqd, self.namespace, self.folder, self.workload.text(), preload)
         recorded.rename(self.batches["cold"])
-        for name, sources in ("add", self.sources + [ONE_MORE]), ("delete", self.sources):
-            daemon.reload(configuration(sources))
+        for name, more in ("add", True), ("delete", False):
+            daemon.reload(self.workload.text(more))
             recorded.rename(self.batches[name])
         daemon.stop()
 
@@ -142,7 +225,7 @@ class Nft(Contender):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         path = self.folder / "masqd.toml"
-        path.write_text(configuration(self.sources))
+        path.write_text(self.workload.text())
         text = machine.run([self.tools.masqd, "--print", path])
         self.cold_path, self.again_path = self.folder / "cold.nft", self.folder / "again.nft"
         self.cold_path.write_text(text)
@@ -156,8 +239,9 @@ class Nft(Contender):
         return self.timed(["nft", "-f", self.again_path])
 
     def change(self, add):
-        verb = "add" if add else "delete"
-        return self.timed(["nft", verb, "element", "inet", "masqd", "masquerade_1_source", f"{{ {ONE_MORE} }}"])
+        load = self.workload
+        verb, element = ("add", load.changed_key + load.changed_data) if add else ("delete", load.changed_key)
+        return self.timed(["nft", verb, "element", "inet", "masqd", load.changed_set, f"{{ {element} }}"])
 
 
 class IptablesRestore(Contender):
@@ -165,7 +249,7 @@ class IptablesRestore(Contender):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        masquerade = "".join(f"-A POSTROUTING -s {source} -o ppp0 -j MASQUERADE\n" for source in self.sources)
+        masquerade = "".join(f"-A POSTROUTING -s {source} -o ppp0 -j MASQUERADE\n" for source in self.workload.sources)
         self.path = self.folder / "rules"
         self.path.write_text(
             f"*nat\n:POSTROUTING ACCEPT [0:0]\n{masquerade}COMMIT\n"
@@ -180,7 +264,7 @@ class IptablesRestore(Contender):
 
     def change(self, add):
         verb = "-A" if add else "-D"
-        return self.timed(["iptables", "-t", "nat", verb, "POSTROUTING", "-s", ONE_MORE, "-o", "ppp0", "-j", "MASQUERADE"])
+        return self.timed(["iptables", "-t", "nat", verb, "POSTROUTING", "-s", Networks.changed_key, "-o", "ppp0", "-j", "MASQUERADE"])
 
 
 class ThreeCommands(Contender):
@@ -225,7 +309,7 @@ class Firewalld(Contender):
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not bus.exists():
             time.sleep(0.01)
-        entries = "".join(f"<entry>{source}</entry>" for source in self.sources)
+        entries = "".join(f"<entry>{source}</entry>" for source in self.workload.sources)
         for path, text in {
             "zones/external.xml": '<zone><interface name="ppp0"/><masquerade/><forward/></zone>',
             "zones/internal.xml": '<zone><source ipset="lan"/><forward/></zone>',
@@ -259,7 +343,7 @@ class Firewalld(Contender):
 
     def change(self, add):
         verb = "add" if add else "remove"
-        return self.timed(["firewall-cmd", "--ipset=lan", f"--{verb}-entry={ONE_MORE}"], env=self.environment)
+        return self.timed(["firewall-cmd", "--ipset=lan", f"--{verb}-entry={Networks.changed_key}"], env=self.environment)
 
     def clear(self):
         self.daemon.terminate()
