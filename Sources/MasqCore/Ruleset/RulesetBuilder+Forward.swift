@@ -22,9 +22,26 @@ extension RulesetBuilder {
                 Rule(
                     [.destinationTranslated], .accept,
                     comment: comment("forwarded on purpose", line: forward.policyLine)))
+            // Two hosts of a bridge meet here too, where br_netfilter is loaded and net.bridge.bridge-nf-call-iptables 1.
+            rules.append(
+                Rule(
+                    [Self.withinOneInterface], .accept,
+                    comment: comment("within one interface", line: forward.policyLine)))
             rules += policyRules
         }
         return .init("forward", base: .forward(policy: forward.policy), rules)
+    }
+
+    /// What comes in and goes out by the same interface, which is no uplink.
+    static let withinOneInterface = Rule.Match.interfacePairIn(set: "same_interface")
+
+    /// The set for ``withinOneInterface``, where a rule asks for it.
+    var sameInterface: Ruleset.NamedSet? {
+        guard
+            configuration.forward.policy == .drop || configuration.portForwards.contains(where: \.reflection)
+        else { return nil }
+        // An interface of the private network's may be one that connections come in by.
+        return .init("same_interface", following: .linksBesideThemselves(but: uplinks.map(\.pattern)))
     }
 
     /// What the blocks' sources may send toward this uplink.

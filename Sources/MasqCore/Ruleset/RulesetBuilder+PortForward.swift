@@ -80,20 +80,15 @@ extension RulesetBuilder {
             page.sets.append(.init(map, following: .chainsByAddress(family, chains)))
             rules.append(Rule([], .dispatchDestination(family, map: map), comment: text))
         }
-        // An interface of the private network's may be one that connections come in by.
-        let uplinks = self.uplinks.map(\.pattern)
-        page.sets.append(.init(Self.sameInterface, following: .linksBesideThemselves(but: uplinks)))
         return rules
     }
-
-    private static let sameInterface = "same_interface"
 
     /// A server that is on its client's own network would answer past the gateway.
     var reflectedSourceRules: [Rule] {
         guard let first = configuration.portForwards.first(where: \.reflection) else { return [] }
         return [
             Rule(
-                [.destinationTranslated, .interfacePairIn(set: Self.sameInterface)],
+                [.destinationTranslated, Self.withinOneInterface],
                 .masquerade(NATOptions()),
                 comment: comment("reflection within one network", line: first.line))
         ]

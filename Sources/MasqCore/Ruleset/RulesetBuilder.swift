@@ -49,6 +49,7 @@ struct RulesetBuilder {
             ruleset.sets.append(jumps(Page.translate))
             if isTranslating { ruleset.sets.append(jumps(Page.own)) }
         }
+        if let sameInterface { ruleset.sets.append(sameInterface) }
         if let segmentSizeChain {
             if let uplinkNames { ruleset.sets.append(uplinkNames) }
             ruleset.chains.append(segmentSizeChain)

@@ -167,6 +167,23 @@ import Testing
         #expect(Ruleset.desired(configuration).outcome(of: packet, in: "forward")?.verdict == .accept)
     }
 
+    @Test("With policy drop an interface's own hosts reach each other: a bridge's packets come by here too")
+    func withinOneInterface() throws {
+        var configuration = Configuration.howTo
+        configuration.forward.policy = .drop
+        var ruleset = Ruleset.desired(configuration)
+        ruleset.follow(
+            Links([.link("br0", 3, up: true, "172.16.0.9"), .link("ppp0", 4, up: true, "203.0.113.7")]))
+        let (one, other) = (try #require(IPAddress("172.16.0.1")), try #require(IPAddress("172.16.0.2")))
+        var packet = SimulatedPacket.first(from: one, to: other)
+        (packet.input, packet.output) = ("br0", "br0")
+        #expect(ruleset.outcome(of: packet, in: "forward")?.verdict == .accept)
+        packet.output = "br1"
+        #expect(ruleset.outcome(of: packet, in: "forward")?.verdict == .drop)
+        (packet.input, packet.output) = ("ppp0", "ppp0")
+        #expect(ruleset.outcome(of: packet, in: "forward")?.verdict == .drop)
+    }
+
     @Test("SYNs and their answers through an uplink are clamped, translated already or not; nothing else is")
     func segmentSize() {
         forEachPacket { message, configuration, ruleset, packet in
