@@ -8,7 +8,7 @@ set -uo pipefail
 . /usr/local/lib/lab/claims.sh
 # shellcheck source=Tests/VM/guest/usr/local/lib/lab/line.sh
 . /usr/local/lib/lab/line.sh
-for topic in dialling offload service; do
+for topic in dialling log offload service; do
     # shellcheck source=/dev/null  # each is checked by itself
     . "/usr/local/lib/lab/cases/$topic.sh"
 done
@@ -16,7 +16,7 @@ done
 echo "# Linux $(uname -r), $(systemctl --version | head -n 1), $(pppd --version 2>&1)," \
     "$(nft --version), masqd $(dpkg-query -W -f '${Version}' masqd)"
 
-run_cases boot dial redial dead_line killed_dialler renumbered renamed down_up offload streams restart upgrade bad_reload \
+run_cases boot dial redial dead_line killed_dialler renumbered renamed down_up log offload streams restart upgrade bad_reload \
     killed suspended watchdog wire flushed journal stop remove
 status=$?
 
