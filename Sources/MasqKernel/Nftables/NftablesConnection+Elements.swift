@@ -76,30 +76,31 @@ private struct InterfaceJumps: ElementReader {
     /// A set has names only.
     let isMap: Bool
     private var chains: [String: String] = [:]
-    /// Whether the name alone would not find an element: its bytes are no text, or have no NUL at the end.
-    private var hasStrangeNames = false
+    /// Whether the name alone would not find an element: its bytes are no text, or have no NUL at the end, or there are none.
+    private var hasStrangers = false
 
     init(isMap: Bool) { self.isMap = isMap }
 
     mutating func read(_ attributes: Attributes) {
-        var name = ""
+        var name: String?
         var chain = ""
         for attribute in attributes {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue:
-                let key = attribute.nested.first { _ in true }
-                name = key?.string ?? ""
-                hasStrangeNames = hasStrangeNames || key.map { Array($0.bytes) } != interfaceNameKey(name)
+                guard let key = attribute.nested.first(where: { _ in true }) else { break }
+                name = key.string
+                hasStrangers = hasStrangers || Array(key.bytes) != interfaceNameKey(key.string)
             case NFTA_SET_ELEM_DATA.rawValue:
                 chain = attribute.nested.first { _ in true }.map(\.jumpTarget) ?? ""
             default: break
             }
         }
-        chains[name] = chain
+        // A catch-all element (Linux 5.13) has no key, and nothing that could be deleted by it.
+        if let name { chains[name] = chain } else { hasStrangers = true }
     }
 
     consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
-        (isMap ? .jumps(chains) : .interfaces(Set(chains.keys)), hasStrangeNames)
+        (isMap ? .jumps(chains) : .interfaces(Set(chains.keys)), hasStrangers)
     }
 }
 
@@ -107,6 +108,8 @@ private struct InterfaceJumps: ElementReader {
 private struct AddressJumps: ElementReader {
     private let family: AddressFamily
     private var chains: [IPAddress: String] = [:]
+    /// Whether there are elements without an address, as a catch-all is.
+    private var hasStrangers = false
 
     init(family: AddressFamily) { self.family = family }
 
@@ -122,11 +125,11 @@ private struct AddressJumps: ElementReader {
             default: break
             }
         }
-        if let address { chains[address] = chain }
+        if let address { chains[address] = chain } else { hasStrangers = true }
     }
 
     consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
-        (.addressJumps(family, chains), false)
+        (.addressJumps(family, chains), hasStrangers)
     }
 }
 
@@ -185,6 +188,8 @@ struct IntervalBoundaries: ElementReader {
     private let family: AddressFamily
     /// An end comes before a start at the same address.
     private var boundaries: [(address: UInt128, isStart: Bool)] = []
+    /// Whether there are elements without an address, as a catch-all is.
+    private var hasStrangers = false
 
     init(family: AddressFamily) { self.family = family }
 
@@ -200,15 +205,16 @@ struct IntervalBoundaries: ElementReader {
             default: break
             }
         }
-        if let key { append(key, isEnd: isEnd) }
+        if let key { append(key, isEnd: isEnd) } else { hasStrangers = true }
     }
 
     mutating func append(_ address: UInt128, isEnd: Bool) { boundaries.append((address, !isEnd)) }
 
     consuming func elements() -> (elements: Ruleset.Elements, isFragmented: Bool) {
         let pieces = boundaries.count { $0.isStart }
+        let hasStrangers = hasStrangers
         let ranges = ranges()
-        return (.addresses(ranges), pieces != ranges.ranges.count)
+        return (.addresses(ranges), hasStrangers || pieces != ranges.ranges.count)
     }
 
     /// Pairs each start with what comes next: its end, another start where nft left the end out, or nothing.

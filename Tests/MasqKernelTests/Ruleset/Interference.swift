@@ -169,6 +169,15 @@ struct Interference: CustomTestStringConvertible, Sendable {
                 add element inet masqd outward { "ppp0" : jump mine }
                 """),
         Interference(
+            "a map's element for every other name", touches: "map outward",
+            script: "add element inet masqd outward { * : jump guard }"),
+        Interference(
+            "an element for every other name, and a chain emptied", touches: "set uplinks", "chain forward",
+            script: """
+                add element inet masqd uplinks { * }
+                flush chain inet masqd forward
+                """),
+        Interference(
             "a set emptied", touches: "set masquerade_1_source",
             script: "flush set inet masqd masquerade_1_source"),
         Interference(

@@ -29,6 +29,32 @@ import Testing
         #expect(try namespace.snapshot() == Snapshot(lowering: ruleset))
     }
 
+    @Test("An element for every other address is removed from a set of networks")
+    func catchAll() throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        let ruleset = try GoldenRuleset.rich.ruleset
+        _ = try table.apply(ruleset)
+        let before = try TableListing(in: namespace)
+        var connection = try namespace.connection()
+        var batch = Batch(
+            firstSequence: connection.nextSequence(), generation: try connection.generation(), capacity: 256)
+        batch.begin(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, table: NFTA_SET_ELEM_LIST_TABLE)
+        batch.writer.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), "masquerade_1_source")
+        batch.writer.nest(Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)) {
+            $0.nest(Int(NFTA_LIST_ELEM.rawValue)) {
+                $0.attribute(
+                    Int(NFTA_SET_ELEM_FLAGS.rawValue), bigEndian: UInt32(NFT_SET_ELEM_CATCHALL.rawValue))
+            }
+        }
+        batch.end()
+        connection.finish(&batch)
+        try connection.commit(batch)
+        #expect(try TableListing(in: namespace) != before)
+        #expect(try !table.apply(ruleset).isEmpty)
+        #expect(try TableListing(in: namespace) == before)
+    }
+
     /// `inner` (Linux 6.2): `meta load l4proto` of the packet inside of a VXLAN packet, then accept or not.
     private static let unknownRule: Snapshot.RuleBytes = {
         var writer = MessageWriter()

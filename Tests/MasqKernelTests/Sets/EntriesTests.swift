@@ -70,6 +70,24 @@ import Testing
         #expect(try successor.apply(ruleset).map { "\($0)" } == [])
     }
 
+    @Test(
+        "An element for every other key is removed, and no other is lost",
+        arguments: [
+            "forwards { * : 192.168.5.10 . 80 }", "restricted { * : 192.168.5.10 . 80 }",
+            "addresses { * : jump target }", "addresses_ipv6 { * : jump target }", "marks { * }",
+        ])
+    func catchAll(element: String) throws {
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        let ruleset = try Self.ruleset([22, 80, 443])
+        _ = try table.apply(ruleset)
+        let before = try TableListing(in: namespace)
+        try namespace.nft("add element inet masqd \(element)")
+        #expect(try TableListing(in: namespace) != before)
+        #expect(try !table.apply(ruleset).isEmpty)
+        #expect(try TableListing(in: namespace) == before)
+    }
+
     @Test("Only the elements that differ are sent, also where there are thousands")
     func changesByElement() throws {
         let namespace = try NetworkNamespace()
