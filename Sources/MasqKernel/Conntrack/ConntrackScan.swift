@@ -84,12 +84,9 @@ public struct ConntrackScan: ~Copyable {
             }
             guard let messages else { return false }
             for message in messages where message.sequence == sequence {
-                if let code = message.errorCode {
+                if let code = message.errorCode ?? message.endCode {
                     isRunning = false
-                    throw NetlinkError(.dump, code: code, object: "connections")
-                }
-                if message.type == UInt16(NLMSG_DONE) {
-                    isRunning = false
+                    if code != 0 { throw NetlinkError(.dump, code: code, object: "connections") }
                     return true
                 }
                 try examine(message, fault)

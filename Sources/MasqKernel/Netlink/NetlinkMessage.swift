@@ -38,6 +38,15 @@ struct NetlinkMessage {
         return -payload.loadUnaligned(as: CInt.self)
     }
 
+    /// The errno with which a listing ended, 0 at its end; nothing of any message but the end mark.
+    ///
+    /// What goes wrong once a listing has begun is told there, and nowhere else (`netlink_dump_done` in
+    /// net/netlink/af_netlink.c).
+    var endCode: CInt? {
+        guard type == UInt16(NLMSG_DONE) else { return nil }
+        return payload.count >= 4 ? max(0, -payload.loadUnaligned(as: CInt.self)) : 0
+    }
+
     /// nf_tables' message number (`enum nf_tables_msg_types`), without the subsystem in the upper byte.
     var nftablesType: nf_tables_msg_types? {
         type >> 8 == UInt16(NFNL_SUBSYS_NFTABLES) ? nf_tables_msg_types(UInt32(type & 0xff)) : nil

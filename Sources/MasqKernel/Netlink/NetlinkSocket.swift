@@ -113,12 +113,9 @@ extension NetlinkSocket {
         while let messages = try receive(into: buffer, waiting: true) {
             for message in messages where message.sequence == sequence {
                 wasInterrupted = wasInterrupted || message.flags & UInt16(NLM_F_DUMP_INTR) != 0
-                if let code = message.errorCode {
-                    if code != 0 { throw NetlinkError(.dump, code: code, object: object) }
-                    return
-                }
-                if message.type == UInt16(NLMSG_DONE) {
+                if let code = message.errorCode ?? message.endCode {
                     if wasInterrupted { throw NetlinkError(.dump, code: EINTR, object: object) }
+                    if code != 0 { throw NetlinkError(.dump, code: code, object: object) }
                     return
                 }
                 try handle(message)

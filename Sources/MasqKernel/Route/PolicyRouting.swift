@@ -12,6 +12,9 @@ public struct PolicyRouting: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
     private var sequence: UInt32 = 0
 
+    /// What errors call them.
+    private static let rules = "rules of policy routing"
+
     /// How often a listing that somebody disturbed is begun again before that counts as a failure.
     private static let maximumAttempts = 20
 
@@ -32,7 +35,8 @@ public struct PolicyRouting: ~Copyable {
 
     /// Reads what is masqd's, and where tables are asked for, what others have in them and in the main one.
     ///
-    /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first.
+    /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first. `EOPNOTSUPP` where tables are asked for and
+    ///   the kernel has no policy routing.
     public mutating func state(tables: [UInt32]) throws(NetlinkError) -> RoutingState {
         for _ in 1..<Self.maximumAttempts {
             do { return try dumpState(tables) } catch  where error.isTransient { continue }
@@ -43,12 +47,20 @@ public struct PolicyRouting: ~Copyable {
     private mutating func dumpState(_ tables: [UInt32]) throws(NetlinkError) -> RoutingState {
         var state = RoutingState()
         for family in AddressFamily.allCases {
-            try dump(RTM_GETRULE, header: [family.rawValue] + [UInt8](repeating: 0, count: 11), "rules") {
-                // A kernel without the family lists another one's.
-                guard $0.payload.count >= 12, $0.payload[0] == family.rawValue else { return }
-                state.families.insert(family)
-                if let rule = RoutingRule(own: $0) { state.rules.insert(rule) }
+            let header = [family.rawValue] + [UInt8](repeating: 0, count: 11)
+            do {
+                try dump(RTM_GETRULE, header: header, Self.rules) {
+                    // A kernel without the family lists another one's.
+                    guard $0.payload.count >= 12, $0.payload[0] == family.rawValue else { return }
+                    state.families.insert(family)
+                    if let rule = RoutingRule(own: $0) { state.rules.insert(rule) }
+                }
+            } catch  where error.operation == .dump && [EAFNOSUPPORT, EOPNOTSUPP].contains(error.code) {
+                continue  // no rules in this family, or none at all: nothing of masqd's either
             }
+        }
+        guard tables.isEmpty || !state.families.isEmpty else {
+            throw NetlinkError(.dump, code: EOPNOTSUPP, object: Self.rules)
         }
         for family in state.families {
             try dumpRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
