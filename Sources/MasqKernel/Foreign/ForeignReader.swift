@@ -33,11 +33,9 @@ public struct ForeignReader: ~Copyable {
 
     private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
         let generation = try connection.generation()
-        var ruleset = try ruleset(for: audit)
+        let listing = Result { () throws(NetlinkError) in try self.ruleset(for: audit) }
+        var ruleset = try connection.undisturbed(listing, since: generation, "the rules of others")
         ruleset.generation = generation
-        guard try connection.generation() == generation else {
-            throw NetlinkError(.dump, code: EINTR, object: "the rules of others")
-        }
         return ruleset
     }
 

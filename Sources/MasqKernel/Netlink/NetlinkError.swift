@@ -54,6 +54,8 @@ extension NetlinkError {
             case EPERM, EACCES: .notPermitted
             // A flowtable's link (`__dev_get_by_name` in nft_netdev_hook_alloc).
             case ENOENT where object.hasPrefix("devices"): .outdated
+            // Of a listing it says that somebody deleted what was asked for.
+            case ENOENT where operation == .dump: .other
             case EOPNOTSUPP, EPROTONOSUPPORT, ENOENT: .unsupported
             default: .other
             }
@@ -98,6 +100,8 @@ extension NetlinkError: CustomStringConvertible {
             "this kernel lacks an expression of the rule: modprobe nft_ct"
         case (.commit, EOPNOTSUPP) where object.hasPrefix("devices"):
             "the network card can't do it: flow_offload = \"software\""
+        case (.dump, EOPNOTSUPP) where object.hasPrefix("rules of policy routing"):
+            "this kernel has none: CONFIG_IP_MULTIPLE_TABLES"
         case (.send, EMSGSIZE):
             "larger than net.core.wmem_max allows here; as root outside of a user namespace there is no such limit"
         default: nil

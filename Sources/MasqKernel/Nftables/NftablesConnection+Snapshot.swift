@@ -11,20 +11,37 @@ extension NftablesConnection {
     /// - Throws: ``NetlinkError``; a transient one when somebody changed the ruleset meanwhile: read again.
     public mutating func snapshot() throws(NetlinkError) -> (snapshot: Snapshot, generation: UInt32) {
         let generation = try generation()
+        let listing = Result { () throws(NetlinkError) in try ownTable() }
+        return (
+            try undisturbed(listing, since: generation, "table inet \(Ruleset.tableName)"), generation
+        )
+    }
+
+    /// What was listed, if nobody committed anything meanwhile.
+    ///
+    /// - Parameter generation: the one that the listing began at.
+    /// - Throws: ``NetlinkError``: `EINTR` if somebody did, also where the listing failed: what it asked for may be gone.
+    mutating func undisturbed<Listing>(
+        _ listing: Result<Listing, NetlinkError>, since generation: UInt32, _ object: String
+    ) throws(NetlinkError) -> Listing {
+        if case .failure(let error) = listing, error.operation != .dump { throw error }
+        guard try self.generation() == generation else {
+            throw NetlinkError(.dump, code: EINTR, object: object)
+        }
+        return try listing.get()
+    }
+
+    private mutating func ownTable() throws(NetlinkError) -> Snapshot {
         var snapshot = Snapshot()
         snapshot.tableFlags = try tableFlags()
-        if snapshot.tableFlags != nil {
-            snapshot.chains = try rules()
-            snapshot.objects = try objects()
-            snapshot.flowtables = try flowtables()
-            for (name, shape) in try setShapes() {
-                snapshot.sets[name] = try set(name, shape)
-            }
+        guard snapshot.tableFlags != nil else { return snapshot }
+        snapshot.chains = try rules()
+        snapshot.objects = try objects()
+        snapshot.flowtables = try flowtables()
+        for (name, shape) in try setShapes() {
+            snapshot.sets[name] = try set(name, shape)
         }
-        guard try self.generation() == generation else {
-            throw NetlinkError(.dump, code: EINTR, object: "table inet \(Ruleset.tableName)")
-        }
-        return (snapshot, generation)
+        return snapshot
     }
 
     private mutating func tableFlags() throws(NetlinkError) -> UInt32? {
@@ -63,7 +80,7 @@ extension NftablesConnection {
 
     private mutating func objects() throws(NetlinkError) -> Set<Snapshot.StatefulObject> {
         var objects: Set<Snapshot.StatefulObject> = []
-        try list(NFT_MSG_GETOBJ, table: NFTA_OBJ_TABLE, "counters") { attributes in
+        try list(NFT_MSG_GETOBJ, table: NFTA_OBJ_TABLE, "counters, quotas and helpers") { attributes in
             objects.insert(.init(attributes))
         }
         return objects

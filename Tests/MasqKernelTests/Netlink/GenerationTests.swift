@@ -71,6 +71,41 @@ import Testing
         #expect(changes.isEmpty)
     }
 
+    @Test("A table that comes and goes while it is listed: interrupted, whatever went first")
+    func vanishes() throws {
+        let namespace = try NetworkNamespace()
+        var connection = try namespace.connection()
+        let ruleset = try GoldenRuleset.rich.ruleset
+        let isOver = Guarded(false)
+        let somebody = try namespace.run {
+            try BackgroundThread {
+                do {
+                    var table = try KernelTable()
+                    while !isOver.withLock({ $0 }) {
+                        _ = try table.apply(ruleset)
+                        try table.remove()
+                    }
+                } catch {
+                    Issue.record("\(error)")
+                }
+            }
+        }
+        defer {
+            isOver.withLock { $0 = true }
+            somebody.join()
+        }
+        var interruptions = 0
+        for _ in 0..<20_000 where interruptions < 10 {
+            do {
+                _ = try connection.snapshot()
+            } catch {
+                #expect(error.isTransient, "\(error)")
+                interruptions += 1
+            }
+        }
+        #expect(interruptions == 10, "hardly anybody came between")
+    }
+
     @Test("Comparing says what differs and commits nothing, whether there is a table or not")
     func comparesOnly() throws {
         let namespace = try NetworkNamespace()

@@ -94,4 +94,9 @@ import Testing
         let error = NetlinkError(.commit, code: ENOENT, object: "devices ppp0 of flowtable fastpath")
         #expect(error.commitFailure.kind == .outdated)
     }
+
+    @Test("What is not there to be listed is nothing that the kernel lacks")
+    func listing() {
+        #expect(NetlinkError(.dump, code: ENOENT, object: "sets").commitFailure.kind == .other)
+    }
 }
