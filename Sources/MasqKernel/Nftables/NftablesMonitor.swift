@@ -31,7 +31,11 @@ public struct NftablesMonitor: ~Copyable {
         public var process: UInt32 = 0
         /// The first 15 bytes of the process's name (`NFTA_GEN_PROC_NAME`).
         public var processName = ""
+        /// Whether there is no table behind it.
+        public var leavesNoTable = false
         /// The generation in which there is no table (`NFTA_GEN_ID`); absent where there is one, or may be.
+        ///
+        /// Only a transaction of which everything was read has one.
         public var generationWithoutTable: UInt32?
     }
 
@@ -76,11 +80,11 @@ public struct NftablesMonitor: ~Copyable {
         var activity = Activity()
         var pending: Touch?
         var hasWaited = false
-        while true {
+        reading: while true {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else {
                     // The kernel sends what names the process right behind the changes, but not at once with them.
-                    guard pending != nil, !hasWaited else { return activity }
+                    guard pending != nil, !hasWaited else { break reading }
                     hasWaited = true
                     var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
                     _ = poll(&readable, 1, Self.patienceMilliseconds)
@@ -93,6 +97,9 @@ public struct NftablesMonitor: ~Copyable {
                 activity.isIncomplete = true
             }
         }
+        // The end of a transaction may be another one's then, and its last changes are not known.
+        if activity.isIncomplete { activity.ownTable?.generationWithoutTable = nil }
+        return activity
     }
 }
 
@@ -107,7 +114,7 @@ extension NftablesMonitor.Activity {
             guard var touch = pending else { return }
             for attribute in attributes {
                 switch UInt32(attribute.type) {
-                case NFTA_GEN_ID.rawValue where touch.generationWithoutTable != nil:
+                case NFTA_GEN_ID.rawValue where touch.leavesNoTable:
                     touch.generationWithoutTable = attribute.bigEndian32
                 case NFTA_GEN_PROC_PID.rawValue: touch.process = attribute.bigEndian32
                 case NFTA_GEN_PROC_NAME.rawValue: touch.processName = attribute.string
@@ -131,7 +138,7 @@ extension NftablesMonitor.Activity {
             let deletesTable = pending?.deletesTable ?? false || type == NFT_MSG_DELTABLE
             pending = NftablesMonitor.Touch(deletesTable: deletesTable)
             // Which generation that is comes last.
-            pending?.generationWithoutTable = type == NFT_MSG_DELTABLE ? 0 : nil
+            pending?.leavesNoTable = type == NFT_MSG_DELTABLE
             ownTable = pending
         } else {
             touchesOthers = true

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+import CNetfilter
 import MasqCore
 import TestSupport
 import Testing
@@ -66,6 +67,42 @@ import Testing
         table.heard(touch)
         #expect(try !table.apply(ruleset).isEmpty)
         #expect(try TableListing(in: namespace) == before)
+    }
+
+    @Test("Where messages were lost it is not known whether the table is gone, and so it is looked at")
+    func overflow() throws {
+        let before = try TableListing(in: namespace)
+        // More than the buffer holds, between the table's end and its return.
+        let comment = String(repeating: "x", count: 120)
+        let elements = (0..<60_000).map { "\(0x0a00_0000 + $0) comment \"\(comment)\"" }
+        try namespace.nft(
+            """
+            delete table inet masqd
+            table ip flood {
+                set many { type ipv4_addr; elements = { \(elements.joined(separator: ", ")) }; }
+            }
+            \(GoldenRuleset.rich.text)
+            """)
+        let activity = try monitor.drain(ownPorts: table.portID)
+        #expect(activity.isIncomplete)
+        let touch = try #require(activity.ownTable)
+        #expect(touch.generationWithoutTable == nil)
+        table.heard(touch)
+        _ = try table.apply(ruleset)
+        #expect(try TableListing(in: namespace) == before)
+    }
+
+    @Test("The end of a transaction that was not read says nothing about the generation")
+    func withoutEnd() {
+        var message = MessageWriter()
+        message.beginNftables(NFT_MSG_DELTABLE, family: Batch.family, flags: 0, sequence: 1)
+        message.attribute(Int(NFTA_TABLE_NAME.rawValue), Ruleset.tableName)
+        message.endMessage()
+        var activity = NftablesMonitor.Activity()
+        var pending: NftablesMonitor.Touch?
+        for message in NetlinkMessages(message.bytes) { activity.read(message, &pending) }
+        #expect(activity.ownTable?.deletesTable == true)
+        #expect(activity.ownTable?.generationWithoutTable == nil)
     }
 
     @Test("Another ruleset than the one that was in force is not restored to the old one")
