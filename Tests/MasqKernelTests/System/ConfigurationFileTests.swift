@@ -86,4 +86,16 @@ import Testing
         #expect(error(path)?.code == EFBIG)
         try endless.waitForExit()
     }
+
+    @Test("A pipe that somebody writes to and does not close is given up")
+    func open() throws {
+        let folder = try ScratchFolder()
+        let path = "\(folder.path)/pipe"
+        try #require(mkfifo(path, 0o600) == 0)
+        // It would go on for ever: `error(_:)` returns only where reading ends by itself.
+        let writer = try Command("sh", "-c", "(echo '[gateway]'; exec sleep 1000) > '\(path)'").start()
+        #expect(
+            error(path) == SystemError("read", "\"\(path)\", a pipe that nobody closes", code: ETIMEDOUT))
+        #expect(try writer.isRunning)
+    }
 }
