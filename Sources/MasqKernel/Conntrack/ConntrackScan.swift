@@ -17,6 +17,8 @@ public struct ConntrackScan: ~Copyable {
     public private(set) var isRunning = false
     /// What the walk under way, or the last one, has found.
     public private(set) var result = Result()
+    /// Why the first entry that could not be deleted is still there.
+    private var refusal: NetlinkError?
 
     /// What a walk found.
     public struct Result: Equatable, Sendable {
@@ -58,6 +60,7 @@ public struct ConntrackScan: ~Copyable {
     public mutating func begin() throws(NetlinkError) {
         sequence = sequence == .max ? 1 : sequence + 1
         result = Result()
+        refusal = nil
         var request = MessageWriter(capacity: 64)
         request.beginConntrack(
             IPCTNL_MSG_CT_GET, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: sequence)
@@ -69,39 +72,50 @@ public struct ConntrackScan: ~Copyable {
     /// Examines entries for about so long, or to the end of the table.
     ///
     /// - Returns: whether the walk is over.
-    /// - Throws: ``NetlinkError``; the walk is over then too.
+    /// - Throws: ``NetlinkError``; the walk is over then too. An entry that could not be deleted is told at its end.
     public mutating func step(
         milliseconds: Int, fault: (Flow) -> Fault?
     ) throws(NetlinkError) -> Bool {
-        let end = ContinuousClock.now + .milliseconds(milliseconds)
-        repeat {
-            let messages: NetlinkMessages?
-            do {
-                messages = try listing.receive(into: buffer, waiting: false)
-            } catch {
-                isRunning = false
-                throw error
-            }
-            guard let messages else { return false }
-            for message in messages where message.sequence == sequence {
-                if let code = message.errorCode ?? message.endCode {
-                    isRunning = false
-                    if code != 0 { throw NetlinkError(.dump, code: code, object: "connections") }
-                    return true
-                }
-                try examine(message, fault)
-            }
-        } while ContinuousClock.now < end
-        return false
+        do throws(NetlinkError) {
+            isRunning = try examine(milliseconds: milliseconds, fault)
+        } catch {
+            isRunning = false
+            // What is left would wake the loop again and again, and keep the next walk from beginning.
+            listing.discard(into: buffer)
+            throw error
+        }
+        if !isRunning, let refusal { throw refusal }
+        return !isRunning
     }
 
+    /// - Returns: whether there is more.
     private mutating func examine(
-        _ message: NetlinkMessage, _ fault: (Flow) -> Fault?
-    ) throws(NetlinkError) {
+        milliseconds: Int, _ fault: (Flow) -> Fault?
+    ) throws(NetlinkError) -> Bool {
+        let end = ContinuousClock.now + .milliseconds(milliseconds)
+        repeat {
+            guard let messages = try listing.receive(into: buffer, waiting: false) else { return true }
+            for message in messages where message.sequence == sequence {
+                if let code = message.errorCode ?? message.endCode {
+                    if code != 0 { throw NetlinkError(.dump, code: code, object: "connections") }
+                    return false
+                }
+                examine(message, fault)
+            }
+        } while ContinuousClock.now < end
+        return true
+    }
+
+    private mutating func examine(_ message: NetlinkMessage, _ fault: (Flow) -> Fault?) {
         guard let entry = FlowObject(parsing: message), let flow = entry.flow else { return }
         result.examined += 1
         guard let fault = fault(flow) else { return }
-        try delete(message, flow.source.family)
+        do throws(NetlinkError) {
+            try delete(message, flow.source.family)
+        } catch {
+            refusal = refusal ?? error
+            return
+        }
         switch fault {
         case .mistranslated:
             result.deleted += 1

@@ -109,6 +109,18 @@ extension NetlinkSocket {
         _ handle: (NetlinkMessage) throws(NetlinkError) -> Void
     ) throws(NetlinkError) {
         try send(request.bytes)
+        do throws(NetlinkError) {
+            try readListing(sequence: sequence, object: object, buffer: buffer, handle)
+        } catch {
+            discard(into: buffer)
+            throw error
+        }
+    }
+
+    private func readListing(
+        sequence: UInt32, object: String, buffer: UnsafeMutableRawBufferPointer,
+        _ handle: (NetlinkMessage) throws(NetlinkError) -> Void
+    ) throws(NetlinkError) {
         var wasInterrupted = false
         while let messages = try receive(into: buffer, waiting: true) {
             for message in messages where message.sequence == sequence {
@@ -121,6 +133,18 @@ extension NetlinkSocket {
                 try handle(message)
                 // A question about one object has an answer of one message, and no end mark.
                 if message.flags & UInt16(NLM_F_MULTI) == 0 { return }
+            }
+        }
+    }
+
+    /// Reads what is left of a listing that is of no use any more: before its end the kernel begins no other (`EBUSY`).
+    func discard(into buffer: UnsafeMutableRawBufferPointer) {
+        while true {
+            do throws(NetlinkError) {
+                guard try receive(into: buffer, waiting: false) != nil else { return }
+            } catch {
+                // What was lost is one thing less to read; anything else the next request will say.
+                guard error.code == ENOBUFS else { return }
             }
         }
     }

@@ -125,6 +125,58 @@ import Testing
         print("200 000 entries: \(spent) of processor time, \(pieces) pieces")
     }
 
+    @Test("A walk that failed leaves nothing to read, and the next one sees every entry")
+    func failed() throws {
+        let flows = try (0..<3000).map {
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.7", port: 1024 + $0)
+        }
+        try table.fill(flows)
+        var scan = try namespace.run { try ConntrackScan() }
+        try scan.begin()
+        try overflowNetlink(scan.descriptor)
+        do {
+            while try !scan.step(milliseconds: 1000, fault: { _ in nil }) {}
+            Issue.record("nothing was lost")
+        } catch {
+            #expect(error.code == ENOBUFS)
+        }
+        let isRunning = scan.isRunning
+        #expect(!isRunning)
+        let descriptor = scan.descriptor
+        #expect(!isReadable(descriptor), "the loop would wake for ever")
+        try scan.begin()
+        while try !scan.step(milliseconds: 1000, fault: { _ in nil }) {}
+        let examined = scan.result.examined
+        #expect(examined == 3000)
+    }
+
+    @Test("An entry that may not be deleted does not keep the walk from the others, and is told at the end")
+    func refused() throws {
+        let flows = try (0..<100).map {
+            try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1024 + $0)
+        }
+        try table.fill(flows)
+        final class Walk: @unchecked Sendable {
+            var scan: ConntrackScan
+            init(_ scan: consuming ConntrackScan) { self.scan = scan }
+        }
+        let walk = Walk(try namespace.run { try ConntrackScan() })
+        try walk.scan.begin()
+        let error = try withoutCapabilities { () -> NetlinkError? in
+            do throws(NetlinkError) {
+                while try !walk.scan.step(milliseconds: 1000, fault: { _ in .mistranslated }) {}
+                return nil
+            } catch {
+                return error
+            }
+        }
+        #expect(error == NetlinkError(.commit, code: EPERM, object: "the deletion of a connection"))
+        let (isRunning, result) = (walk.scan.isRunning, walk.scan.result)
+        #expect(!isRunning)
+        #expect(result.examined == 100)
+        #expect(result.deleted == 0)
+    }
+
     /// The processor time that this thread has used.
     private func processorTime() throws -> Duration {
         var time = timespec()

@@ -34,4 +34,34 @@ import Testing
             #expect(error == NetlinkError(.dump, code: code, object: "routes"))
         }
     }
+
+    @Test("After lost messages the next listing begins, and is complete")
+    func overflow() throws {
+        let namespace = try NetworkNamespace()
+        let commands = (0..<2000).map { "addr add 10.0.\($0 / 250).\($0 % 250 + 1)/32 dev lo\n" }.joined()
+        try Command("ip", "-batch", "-").run(in: namespace, input: commands).expectSuccess()
+        let socket = try namespace.run { try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") }
+        try socket.overflow()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
+        defer { buffer.deallocate() }
+        func addresses(_ sequence: UInt32) throws(NetlinkError) -> Int {
+            var request = MessageWriter()
+            let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
+            request.beginMessage(type: UInt16(RTM_GETADDR), flags: flags, sequence: sequence)
+            request.append(padding: [UInt8(AF_INET), 0, 0, 0, 0, 0, 0, 0])
+            request.endMessage()
+            var count = 0
+            try socket.dump(request, sequence: sequence, object: "addresses", buffer: buffer) {
+                (_) throws(NetlinkError) in count += 1
+            }
+            return count
+        }
+        do {
+            _ = try addresses(2)
+            Issue.record("nothing was lost")
+        } catch {
+            #expect(error.code == ENOBUFS)
+        }
+        #expect(try addresses(3) == 2001)
+    }
 }
