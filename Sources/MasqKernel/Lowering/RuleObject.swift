@@ -132,11 +132,17 @@ struct RuleObject: ~Copyable {
             nftnl_rule_unset(rule, UInt16(attribute.rawValue))
         }
         return withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 16) { buffer in
-            // libmnl leaves the padding of attributes as it finds it, and bytes are what is compared.
-            buffer.initializeMemory(as: UInt8.self, repeating: 0)
-            guard let header = mnl_nlmsg_put_header(buffer.baseAddress) else { return [] }
-            nftnl_rule_nlmsg_build_payload(header, rule)
-            return Array(buffer[NetlinkMessage.headerLength..<Int(header.pointee.nlmsg_len)])
+            func build() -> Int {
+                guard let header = mnl_nlmsg_put_header(buffer.baseAddress) else { return 0 }
+                nftnl_rule_nlmsg_build_payload(header, rule)
+                return Int(header.pointee.nlmsg_len)
+            }
+            // libmnl leaves the padding of attributes as it finds it, and bytes are what is compared. How many there are
+            // is known afterwards, and to clear all 64 KiB takes longer than to write a rule twice.
+            let length = build()
+            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length])
+                .initializeMemory(as: UInt8.self, repeating: 0)
+            return Array(buffer[NetlinkMessage.headerLength..<build()])
         }
     }
 }
