@@ -103,9 +103,7 @@ extension Daemon {
         }
     }
 
-    /// Commits without listening to its own echo, and looks again if somebody else committed meanwhile.
     private mutating func commit(_ ruleset: Ruleset) {
-        tableMonitor.pause()
         let outcome: Event
         do {
             let start = ContinuousClock.now
@@ -114,18 +112,14 @@ extension Daemon {
         } catch {
             outcome = .commitFailed(error.commitFailure)
         }
-        var wasDisturbed = false
-        do {
-            try tableMonitor.resume()
-            if case .committed = outcome { wasDisturbed = try !table.isUndisturbed() }
-        } catch {
-            log(.error, "\(error): changes that others make may go unnoticed")
-        }
+        let wasDisturbed = table.wasDisturbed
         handle(outcome)
         reportDialect()
         guard wasDisturbed else { return }
-        retryTimer.start(milliseconds: 1)
-        // Whoever it was, it may have been about his own tables.
+        // Whoever it was, it may have been about the own table, or about his own. What failed is tried again anyway.
+        if case .committed = outcome {
+            handle(.tableTouched(ForeignTouch(deletesTable: false, culprit: Culprit())))
+        }
         handle(.foreignTouched)
     }
 

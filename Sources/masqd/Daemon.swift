@@ -24,7 +24,6 @@ struct Daemon: ~Copyable {
     let watchdogTimer: TimerSource
     let lock: NamespaceLock
     let routeMonitor: RouteMonitor
-    let tableMonitor: NftablesMonitor
     var routes: RouteConnection
     var table: KernelTable
     var connections: ConnectionRepair
@@ -57,9 +56,8 @@ struct Daemon: ~Copyable {
         let lock = try NamespaceLock(fallbackDirectory: directory)
         // Before the first dump: what changes during it rings the bell.
         let routeMonitor = try RouteMonitor()
-        let tableMonitor = try NftablesMonitor()
+        let table = try KernelTable(listening: true)
         let routes = try RouteConnection()
-        let table = try KernelTable()
         let connections = try ConnectionRepair()
         let foreign = try ForeignReader()
         let foreignEditor = try ForeignEditor()
@@ -80,7 +78,6 @@ struct Daemon: ~Copyable {
         self.watchdogTimer = watchdogTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
-        self.tableMonitor = tableMonitor
         self.routes = routes
         self.table = table
         self.connections = connections
@@ -115,7 +112,9 @@ struct Daemon: ~Copyable {
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
-        try loop.watch(tableMonitor.descriptor, tag: Waker.tableMonitor.rawValue)
+        if let descriptor = table.monitorDescriptor {
+            try loop.watch(descriptor, tag: Waker.tableMonitor.rawValue)
+        }
         if let stranger = lock.stranger {
             log(
                 .warning,
@@ -175,7 +174,7 @@ struct Daemon: ~Copyable {
             manager.feedWatchdog()
         case .lock: lock.dismissVisitors()
         case .routeMonitor: try ring(try routeMonitor.drain(ownPort: policyRouting.portID))
-        case .tableMonitor: try hear(try tableMonitor.drain(ownPorts: table.portID, foreignEditor.portID))
+        case .tableMonitor: hear(try table.hear(besides: foreignEditor.portID))
         }
     }
 
@@ -190,9 +189,8 @@ struct Daemon: ~Copyable {
         }
     }
 
-    private mutating func hear(_ activity: NftablesMonitor.Activity) throws {
+    private mutating func hear(_ activity: NftablesMonitor.Activity) {
         if let touch = activity.ownTable {
-            table.heard(touch)
             let culprit = Culprit(process: touch.process, name: touch.processName)
             handle(.tableTouched(ForeignTouch(deletesTable: touch.deletesTable, culprit: culprit)))
         } else if activity.isIncomplete {

@@ -155,6 +155,22 @@ struct LifecycleTests {
         #expect(try scenario.masqd.processStatus("Threads") == 1)
     }
 
+    @Test("Who changes the table all the time is mended at once twenty times, and then ever more rarely")
+    func fight() throws {
+        let scenario = try Scenario()
+        let router = scenario.gateway.router
+        let line = "flush chain inet masqd guard\n"
+        let foe = try Command("sh", "-c", "yes '\(line.dropLast())' | nft -i").start(in: router)
+        let masqd = scenario.masqd
+        try eventually("masqd is tired of it") { try masqd.log.contains("each repair waits longer") }
+        // Two windows with delays of 100 ms and 200 ms, and whatever was under way.
+        let before = try masqd.log.split(separator: "\n").count { $0.contains("restored in") }
+        poll(nil, 0, 2000)
+        let after = try masqd.log.split(separator: "\n").count { $0.contains("restored in") }
+        foe.send(SIGKILL)
+        #expect(after - before <= 20, "\(after - before) repairs in two seconds")
+    }
+
     @Test("The watchdog is fed at least twice in its time")
     func watchdog() throws {
         let namespace = try NetworkNamespace()

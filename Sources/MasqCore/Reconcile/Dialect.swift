@@ -3,7 +3,7 @@
 /// How the running kernel writes the rules that masqd sends it.
 ///
 /// They come back byte for byte from every kernel that masqd was tested with. A newer one may add an attribute: then
-/// what it answers right after our own commit is the reference, or every look would find a difference and mend it.
+/// what it answers right after our own commit is taken for what was sent, or every look would find a difference and mend it.
 public struct Dialect: Equatable, Sendable {
     private var answers: [Snapshot.RuleBytes: Snapshot.RuleBytes] = [:]
 
@@ -23,12 +23,17 @@ public struct Dialect: Equatable, Sendable {
         }
     }
 
-    /// The same snapshot as this kernel would list it.
-    public func translating(_ snapshot: Snapshot) -> Snapshot {
-        guard isForeign else { return snapshot }
-        var snapshot = snapshot
-        for (name, chain) in snapshot.chains {
-            snapshot.chains[name]?.rules = chain.rules.map { answers[$0] ?? $0 }
+    /// The same table in masqd's own words, as far as it has what is desired.
+    ///
+    /// What a kernel answers it need not take: only masqd's own words are ever sent.
+    public func reading(_ listed: Snapshot, for desired: Snapshot) -> Snapshot {
+        guard isForeign else { return listed }
+        var snapshot = listed
+        for (name, chain) in listed.chains {
+            guard let wanted = desired.chains[name], wanted.rules.count == chain.rules.count else { continue }
+            snapshot.chains[name]?.rules = zip(wanted.rules, chain.rules).map { own, other in
+                answers[own] == other ? own : other
+            }
         }
         return snapshot
     }

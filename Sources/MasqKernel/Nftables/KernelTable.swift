@@ -7,12 +7,31 @@ import MasqCore
 /// The table `inet masqd` in the kernel: looks at it, compares, and mends the difference.
 public struct KernelTable: ~Copyable {
     private var connection: NftablesConnection
+    /// Hears what others commit; absent where nobody wants to know.
+    private let monitor: NftablesMonitor?
     /// What the kernel had at a generation, so that an undisturbed table need not be listed again.
     private var known: (snapshot: Snapshot, generation: UInt32)?
     private var dialect = Dialect()
-    private var rescue: Rescue?
+    /// What was asked for last, so that it need not be lowered again.
+    private var wanted: Wanted?
+    /// Whether ``known`` is as ``wanted``.
+    private var isAsWanted = false
     /// A notification said that there is no table at `known.generation`.
     private var isHearsay = false
+    /// Whether somebody else committed while the last ``apply(_:)`` kept the monitor from listening: nothing tells what.
+    public private(set) var wasDisturbed = false
+
+    /// A ruleset in the kernel's terms, and the batch that makes it out of nothing, where that is worth having.
+    private struct Wanted: ~Copyable {
+        let ruleset: Ruleset
+        let snapshot: Snapshot
+        var rescue: Rescue?
+        /// There is a ``rescue``, or it would be too large.
+        var isRescueMade = false
+
+        /// The snapshot, if it is of this ruleset.
+        func snapshot(of ruleset: Ruleset) -> Snapshot? { self.ruleset == ruleset ? snapshot : nil }
+    }
 
     /// How often somebody else's commit may come between a look and a change before that counts as a failure.
     private static let maximumAttempts = 20
@@ -20,7 +39,16 @@ public struct KernelTable: ~Copyable {
     /// Opens the connection in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
-    public init() throws(NetlinkError) { connection = try NftablesConnection() }
+    public init() throws(NetlinkError) { try self.init(listening: false) }
+
+    /// The same; where it is to listen, ``hear(besides:)`` tells what others commit from now on.
+    ///
+    /// - Throws: ``NetlinkError``.
+    public init(listening: Bool) throws(NetlinkError) {
+        let connection = try NftablesConnection()
+        monitor = listening ? try NftablesMonitor() : nil
+        self.connection = connection
+    }
 
     /// What an earlier process left in the table for this one.
     ///
@@ -34,36 +62,79 @@ public struct KernelTable: ~Copyable {
     /// - Returns: what had to be changed, by object.
     /// - Throws: ``NetlinkError``; then nothing changed.
     public mutating func apply(_ ruleset: Ruleset) throws(NetlinkError) -> [Change] {
-        if let changes = try restore(ruleset) { return changes }
-        let desired = Snapshot(lowering: ruleset)
-        let changes = try retrying { (table) throws(NetlinkError) in try table.apply(desired) }
-        if rescue?.restores(ruleset) != true {
-            rescue = Rescue(ruleset, dialect.translating(desired), &connection)
+        wasDisturbed = false
+        let desired = lowered(ruleset)
+        if let changes = try restore(desired) { return changes }
+        let changes = try retrying { (table) throws(NetlinkError) in
+            try table.isSettled() ? [] : try table.apply(desired)
+        }
+        isAsWanted = true
+        if wanted?.isRescueMade == false {
+            wanted?.rescue = Rescue(desired, &connection)
+            wanted?.isRescueMade = true
         }
         return changes
+    }
+
+    /// Whether the kernel has what was asked for last, and nobody committed anything since.
+    private mutating func isSettled() throws(NetlinkError) -> Bool {
+        // A flowtable loses a link that goes without an event, and without a new generation.
+        guard isAsWanted, !isHearsay, known?.snapshot.flowtables.isEmpty == true else { return false }
+        return try isUndisturbed()
+    }
+
+    /// A ruleset in the kernel's terms.
+    private mutating func lowered(_ ruleset: Ruleset) -> Snapshot {
+        if let snapshot = wanted?.snapshot(of: ruleset) { return snapshot }
+        let snapshot = Snapshot(lowering: ruleset)
+        isAsWanted = false
+        wanted = Wanted(ruleset: ruleset, snapshot: snapshot)
+        return snapshot
+    }
+
+    /// The descriptor that becomes readable when somebody committed; nothing where it does not listen.
+    public var monitorDescriptor: CInt? {
+        switch monitor {
+        case .some(let monitor): monitor.descriptor
+        case nil: nil
+        }
+    }
+
+    /// Reads what others committed since the last time, and takes in what they did to the table.
+    ///
+    /// - Parameter port: the port ID of another socket that masqd commits by.
+    /// - Throws: ``NetlinkError`` when the socket is of no use any more.
+    public mutating func hear(besides port: UInt32) throws(NetlinkError) -> NftablesMonitor.Activity {
+        guard let activity = try monitor?.drain(ownPorts: portID, port) else { return .init() }
+        if let touch = activity.ownTable { heard(touch) }
+        return activity
     }
 
     /// Takes in what somebody else did to the table.
     ///
     /// Only that it is gone is believed, of a transaction that was heard to its end, so that restoring it need not look first; the kernel refuses the batch if it
     /// is not true any more.
-    public mutating func heard(_ touch: NftablesMonitor.Touch) {
+    mutating func heard(_ touch: NftablesMonitor.Touch) {
         guard let generation = touch.generationWithoutTable else { return }
         known = (Snapshot(), generation)
+        isAsWanted = false
         isHearsay = true
     }
 
     /// Makes the whole table again with the batch that was written beforehand, if that is what is to be done.
-    private mutating func restore(_ ruleset: Ruleset) throws(NetlinkError) -> [Change]? {
-        guard isHearsay, let generation = known?.generation, rescue?.restores(ruleset) == true else {
+    private mutating func restore(_ desired: Snapshot) throws(NetlinkError) -> [Change]? {
+        guard isHearsay, let generation = known?.generation, let changes = wanted?.rescue?.changes else {
             return nil
         }
         isHearsay = false
         known = nil
         do {
-            guard let (desired, changes, next) = try rescue?.commit(over: &connection, generation: generation)
-            else { return nil }
+            let next = try unheard(since: generation) { (table) throws(NetlinkError) in
+                try table.wanted?.rescue?.commit(over: &table.connection, generation: generation)
+                    ?? generation
+            }
             try confirm(desired, changes, next)
+            isAsWanted = true
             return changes
         } catch  where error.isTransient {
             return nil  // somebody was faster: look
@@ -74,10 +145,10 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func comparison(with ruleset: Ruleset) throws(NetlinkError) -> TableComparison {
-        let desired = dialect.translating(Snapshot(lowering: ruleset))
+        let desired = lowered(ruleset)
         let current = try retrying { (table) throws(NetlinkError) in try table.current() }
-        return TableComparison(
-            isThere: current.tableFlags != nil, changes: Difference.changes(from: current, to: desired))
+        let changes = Difference.changes(from: dialect.reading(current, for: desired), to: desired)
+        return TableComparison(isThere: current.tableFlags != nil, changes: changes)
     }
 
     /// The same, and asks the kernel whether it would take the changes.
@@ -120,9 +191,7 @@ public struct KernelTable: ~Copyable {
     public var portID: UInt32 { connection.socket.portID }
 
     /// Whether nobody committed anything since masqd last looked.
-    ///
-    /// - Throws: ``NetlinkError``.
-    public mutating func isUndisturbed() throws(NetlinkError) -> Bool {
+    mutating func isUndisturbed() throws(NetlinkError) -> Bool {
         try connection.generation() == known?.generation
     }
 
@@ -130,18 +199,44 @@ public struct KernelTable: ~Copyable {
     public var answersDifferently: Bool { dialect.isForeign }
 
     private mutating func apply(_ desired: Snapshot) throws(NetlinkError) -> [Change] {
-        let current = try current()
+        let current = dialect.reading(try current(), for: desired)
         let generation = known?.generation ?? 0
-        let changes = Difference.changes(from: current, to: dialect.translating(desired))
-        guard !changes.isEmpty else { return [] }
+        let changes = Difference.changes(from: current, to: desired)
+        guard !changes.isEmpty else {
+            known?.snapshot = desired  // one of the two is enough in memory
+            return []
+        }
         // What follows must not be compared with a snapshot that a failure left half true.
         known = nil
-        var next = generation
-        for batch in Self.batches(changes, toTable: current.tableFlags != nil) {
-            next = try connection.commit(batch, generation: next)
+        isAsWanted = false
+        let next = try unheard(since: generation) { (table) throws(NetlinkError) in
+            var next = generation
+            for batch in Self.batches(changes, toTable: current.tableFlags != nil) {
+                next = try table.connection.commit(batch, generation: next)
+            }
+            return next
         }
-        try confirm(dialect.translating(desired), changes, next)
+        try confirm(desired, changes, next)
         return changes
+    }
+
+    /// Commits while the monitor does not listen: the kernel would write a message for each of 50 000 elements.
+    ///
+    /// What others commit in that moment shows in the generation number alone.
+    ///
+    /// - Parameters:
+    ///   - generation: the one that the changes were computed from, while the monitor listened.
+    ///   - commit: commits, and returns the generation after that.
+    private mutating func unheard(
+        since generation: UInt32, _ commit: (inout KernelTable) throws(NetlinkError) -> UInt32
+    ) throws(NetlinkError) -> UInt32 {
+        guard monitor != nil else { return try commit(&self) }
+        monitor?.pause()
+        let outcome = Result { () throws(NetlinkError) in try commit(&self) }
+        try monitor?.resume()
+        let expected = (try? outcome.get()) ?? generation
+        if try connection.generation() != expected { wasDisturbed = true }
+        return try outcome.get()
     }
 
     /// Remembers what the kernel has now; where rules were sent, after a look at how it writes them.
@@ -157,7 +252,7 @@ public struct KernelTable: ~Copyable {
                 return  // somebody committed meanwhile: what is there will be seen at the next look
             }
         }
-        known = (dialect.translating(sent), generation)
+        known = (sent, generation)
     }
 
     /// All in one batch, but for a dormant table with base chains to change: it is mended first, then woken.
@@ -176,18 +271,18 @@ public struct KernelTable: ~Copyable {
         let generation = try connection.generation()
         if let known, known.generation == generation {
             guard !known.snapshot.flowtables.isEmpty else { return known.snapshot }
-            // A flowtable loses a link that goes without an event, and without a new generation.
             var snapshot = known.snapshot
             snapshot.flowtables = try connection.flowtables()
             return snapshot
         }
+        isAsWanted = false
         known = try connection.snapshot()
         return known?.snapshot ?? Snapshot()
     }
 
-    private mutating func retrying<Result>(
-        _ body: (inout KernelTable) throws(NetlinkError) -> Result
-    ) throws(NetlinkError) -> Result {
+    private mutating func retrying<Answer>(
+        _ body: (inout KernelTable) throws(NetlinkError) -> Answer
+    ) throws(NetlinkError) -> Answer {
         for _ in 1..<Self.maximumAttempts {
             do { return try body(&self) } catch  where error.isTransient { continue }
         }

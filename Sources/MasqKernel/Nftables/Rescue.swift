@@ -8,36 +8,29 @@ import MasqCore
 /// for so long (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c). `nft` closes 50 µs after its commit, so a restoring
 /// batch that comes within that time takes 0.3 ms, and a later one waits for the rest.
 struct Rescue: ~Copyable {
-    private let ruleset: Ruleset
-    private let desired: Snapshot
-    private let changes: [Change]
+    /// What it makes.
+    let changes: [Change]
     private var batch: Batch
 
     /// A batch larger than this is not worth its memory: the kernel takes longer for it than it would have to wait.
     private static let maximumLength = 65536
 
     /// Writes the batch; nothing where it would be large.
-    init?(_ ruleset: Ruleset, _ desired: Snapshot, _ connection: inout NftablesConnection) {
+    init?(_ desired: Snapshot, _ connection: inout NftablesConnection) {
         let changes = Difference.changes(from: Snapshot(), to: desired)
         guard changes.reduce(0, { $0 + $1.estimatedLength }) <= Self.maximumLength else { return nil }
-        self.ruleset = ruleset
-        self.desired = desired
         self.changes = changes
         batch = connection.batch(of: changes, generation: 0)
     }
 
-    /// Whether this is the ruleset that the batch makes.
-    func restores(_ ruleset: Ruleset) -> Bool { self.ruleset == ruleset }
-
     /// Commits it, if the ruleset is of this generation still.
     ///
-    /// - Returns: the table as it is then, what was made, and the generation after the commit.
+    /// - Returns: the generation after the commit.
     /// - Throws: ``NetlinkError``; a transient one where somebody committed meanwhile.
     mutating func commit(
         over connection: inout NftablesConnection, generation: UInt32
-    ) throws(NetlinkError) -> (Snapshot, [Change], UInt32) {
+    ) throws(NetlinkError) -> UInt32 {
         batch.rebase(on: generation)
-        let next = try connection.commit(batch, changes, generation: generation)
-        return (desired, changes, next)
+        return try connection.commit(batch, changes, generation: generation)
     }
 }

@@ -99,4 +99,33 @@ private let sendingLimit: Int = {
         batch.finish()
         return batch.bytes.count
     }
+
+    @Test("Looking at what nobody touched costs next to nothing, however much there is")
+    func undisturbed() throws {
+        let blocks = try (0..<300).map {
+            OutboundBlock(
+                line: $0, outInterfaces: [.name("ppp\($0)")], source: [try IPNetwork("10.\($0 % 256).0.0/16")]
+            )
+        }
+        let ruleset = Ruleset.desired(Configuration(origin: .commandLine, outbound: blocks))
+        let namespace = try NetworkNamespace()
+        var table = try namespace.kernelTable()
+        _ = try table.apply(ruleset)
+        let lowering = try processorTime { _ = Snapshot(lowering: ruleset) }
+        let looking = try processorTime { for _ in 0..<10 { _ = try table.apply(ruleset) } } / 10
+        print("lowering \(lowering), looking \(looking)")
+        #expect(looking * 10 < lowering)
+    }
+
+    /// The processor time that this thread takes for it.
+    private func processorTime(_ body: () throws -> Void) throws -> Duration {
+        func now() throws -> Duration {
+            var time = timespec()
+            try #require(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0)
+            return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+        }
+        let start = try now()
+        try body()
+        return try now() - start
+    }
 }
