@@ -90,6 +90,7 @@ extension Daemon {
         case .startRoutingTimer(let milliseconds): routingTimer.start(milliseconds: milliseconds)
         case .startProbeTimer(let milliseconds): probeTimer.start(milliseconds: milliseconds)
         case .startForeignTimer(let milliseconds): foreignTimer.start(milliseconds: milliseconds)
+        case .startReadingTimer(let milliseconds): readingTimer.start(milliseconds: milliseconds)
         case .startRetryTimer(let milliseconds): retryTimer.start(milliseconds: milliseconds)
         case .startCalmTimer(let milliseconds): calmTimer.start(milliseconds: milliseconds)
         case .startAlarmTimer(let milliseconds): alarmTimer.start(milliseconds: milliseconds)

@@ -21,6 +21,7 @@ struct Daemon: ~Copyable {
     let foreignTimer: TimerSource
     let routingTimer: TimerSource
     let probeTimer: TimerSource
+    let readingTimer: TimerSource
     let watchdogTimer: TimerSource
     let lock: NamespaceLock
     let routeMonitor: RouteMonitor
@@ -37,7 +38,7 @@ struct Daemon: ~Copyable {
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
-        case connections, repairTimer, foreignTimer, routingTimer, probeTimer, probes
+        case connections, repairTimer, foreignTimer, routingTimer, probeTimer, probes, readingTimer
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -51,6 +52,7 @@ struct Daemon: ~Copyable {
         let foreignTimer = try TimerSource()
         let routingTimer = try TimerSource()
         let probeTimer = try TimerSource()
+        let readingTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
@@ -75,6 +77,7 @@ struct Daemon: ~Copyable {
         self.foreignTimer = foreignTimer
         self.routingTimer = routingTimer
         self.probeTimer = probeTimer
+        self.readingTimer = readingTimer
         self.watchdogTimer = watchdogTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
@@ -110,6 +113,7 @@ struct Daemon: ~Copyable {
         try loop.watch(probeTimer.descriptor, tag: Waker.probeTimer.rawValue)
         try loop.watch(probeConnections.descriptor, tag: Waker.probes.rawValue)
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
+        try loop.watch(readingTimer.descriptor, tag: Waker.readingTimer.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
         if let descriptor = table.monitorDescriptor {
@@ -144,7 +148,7 @@ struct Daemon: ~Copyable {
 
     private mutating func wake(_ waker: Waker) throws {
         switch waker {
-        case .signals: while let signal = signals.next() { try receive(signal) }
+        case .signals: while let signal = signals.next() { receive(signal) }
         case .retryTimer:
             retryTimer.acknowledge()
             handle(.retryTimerFired)
@@ -169,23 +173,51 @@ struct Daemon: ~Copyable {
         case .probes:
             for interface in probeConnections.answers() { handle(.probeAnswered(interface: interface)) }
         case .connections: examineConnections()
+        case .readingTimer:
+            readingTimer.acknowledge()
+            if ring([.links, .forwarding]) { handle(.readable) }
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
         case .lock: lock.dismissVisitors()
-        case .routeMonitor: try ring(try routeMonitor.drain(ownPort: policyRouting.portID))
+        case .routeMonitor: ring(try routeMonitor.drain(ownPort: policyRouting.portID))
         case .tableMonitor: hear(try table.hear(besides: foreignEditor.portID))
         }
     }
 
-    private mutating func ring(_ bells: RouteMonitor.Bells) throws {
-        if bells.contains(.forwarding) { handle(.forwardingRead(try Forwarding.read())) }
-        if bells.contains(.links) {
-            handle(.linksDumped(try routes.links()))
-        } else if bells.contains(.routes) {
+    /// Tells what rang, as it is now.
+    ///
+    /// - Returns: whether that could be read.
+    @discardableResult
+    private mutating func ring(_ bells: RouteMonitor.Bells) -> Bool {
+        let hasSwitches = !bells.contains(.forwarding) || readForwarding()
+        if bells.contains(.links) { return readLinks() && hasSwitches }
+        if bells.contains(.routes) {
             handle(.touched)
         } else if !bells.isDisjoint(with: [.policy, .forwarding]) {
             handle(.routingTouched)
+        }
+        return hasSwitches
+    }
+
+    private mutating func readLinks() -> Bool {
+        do {
+            handle(.linksDumped(try routes.links()))
+            return true
+        } catch {
+            handle(.unreadable(reason: "\(error)"))
+            return false
+        }
+    }
+
+    @discardableResult
+    private mutating func readForwarding() -> Bool {
+        do {
+            handle(.forwardingRead(try Forwarding.read()))
+            return true
+        } catch {
+            handle(.unreadable(reason: "\(error)"))
+            return false
         }
     }
 
@@ -200,23 +232,23 @@ struct Daemon: ~Copyable {
         if activity.touchesOthers || activity.isIncomplete { handle(.foreignTouched) }
     }
 
-    private mutating func receive(_ signal: CInt) throws {
+    private mutating func receive(_ signal: CInt) {
         switch signal {
-        case SIGHUP: try reload()
+        case SIGHUP: reload()
         case SIGUSR1: handle(.handOverRequested)
         default:
             manager.stopping()
-            handle(.forwardingRead(try Forwarding.read()))
+            readForwarding()
             handle(.stopRequested)
         }
     }
 
-    private mutating func reload() throws {
+    private mutating func reload() {
         manager.reloading()
         let reading = source.read()
         reading.diagnostics.forEach { log($0) }
         if let configuration = reading.configuration {
-            handle(.forwardingRead(try Forwarding.read()))
+            readForwarding()
             handle(.configurationLoaded(configuration))
         } else {
             let errors = reading.diagnostics.filter { $0.severity == .error }

@@ -155,6 +155,22 @@ struct LifecycleTests {
         #expect(try scenario.masqd.processStatus("Threads") == 1)
     }
 
+    @Test("Where switches can't be read masqd goes on, looks again later, and can be stopped all the same")
+    func unreadable() throws {
+        let scenario = try Scenario()
+        let router = scenario.gateway.router
+        try scenario.masqd.limitDescriptors(true)
+        try router.setSysctl("ipv4/ip_forward", to: "0")
+        try eventually("masqd says what it can't read") { try scenario.masqd.log.contains("can't open") }
+        try scenario.masqd.limitDescriptors(false)
+        try eventually("masqd sets it again") { try router.sysctl("ipv4/ip_forward") == "1" }
+        try eventually("masqd says so") { try scenario.masqd.log.contains("are read again") }
+
+        try scenario.masqd.limitDescriptors(true)
+        #expect(try scenario.masqd.stop() == 0)
+        #expect(try !router.hasMasqdTable())
+    }
+
     @Test("Who changes the table all the time is mended at once twenty times, and then ever more rarely")
     func fight() throws {
         let scenario = try Scenario()

@@ -98,6 +98,12 @@ public final class Masqd {
         return socket.status
     }
 
+    /// Keeps the daemon from opening anything more, or lets it again (RLIMIT_NOFILE).
+    public func limitDescriptors(_ isLimited: Bool) throws {
+        // The limit is a number that no new descriptor may have; those that are open stay.
+        try Command("prlimit", "--pid=\(pid)", "--nofile=\(isLimited ? 1 : 1024):").run().expectSuccess()
+    }
+
     /// Sends a signal.
     public func send(_ signal: CInt) { process.send(signal) }
 

@@ -16,6 +16,10 @@ public enum Event: Equatable, Sendable {
     case forwardingRead([AddressFamily: Bool])
     /// The last `setForwarding` of this family did not work.
     case forwardingFailed(AddressFamily)
+    /// The links, or the switches, could not be read.
+    case unreadable(reason: String)
+    /// They could, behind `startReadingTimer`.
+    case readable
     /// A default route came or went, or something else happened that says nothing about itself.
     case touched
     /// Somebody else committed something to the own table.
@@ -156,6 +160,8 @@ public enum Action: Equatable, Sendable {
     case closeForeign(marks: UInt32)
     /// Send `foreignTimerFired` after this time.
     case startForeignTimer(milliseconds: Int)
+    /// Read links and switches after this time, then answer with `readable` or `unreadable` too.
+    case startReadingTimer(milliseconds: Int)
     /// Read policy routing, with these routing tables beside the main one; then answer with `routingDumped`.
     case readRouting(tables: [UInt32])
     /// Change policy routing, in this order, then answer with `routingChanged`.

@@ -30,6 +30,7 @@ public struct Reconciler: Sendable {
     var backoff = minimumBackoff
     var defence = Defence()
     var alarm = LeakAlarm()
+    var reading = ReadingWatch()
     var foreign = ForeignWatch()
     var routing = UplinkRouting()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
@@ -67,6 +68,10 @@ public struct Reconciler: Sendable {
         case .forwardingFailed(let family):
             switches.gotStuck(family)
             return []
+        case .unreadable(let reason):
+            return reading.failed(reason)
+        case .readable:
+            return reading.succeeded()
         case .touched:
             return look() + repairSoon() + readRouting()
         case .tableTouched(let touch):

@@ -244,4 +244,24 @@ import Testing
         machine.failure = nil
         #expect(machine.fireTimer().contains(.log(.notice, line)))
     }
+
+    @Test("What can't be read is told once and tried again, later each time, and its return is told too")
+    func unreadable() {
+        var machine = Self.started()
+        let line = Action.log(
+            .error, "can't list links: Interrupted: the rules stay as they are until that can be read again")
+        let event = Event.unreadable(reason: "can't list links: Interrupted")
+        #expect(machine.send(event) == [line])
+        #expect(machine.send(event) == [])
+        #expect(machine.send(.readable) == [.log(.notice, "links and forwarding switches are read again")])
+        #expect(machine.send(.readable) == [])
+        #expect(machine.send(event) == [line])
+
+        var reconciler = Reconciler()
+        for milliseconds in [100, 200, 400] {
+            #expect(reconciler.handle(event).last == .startReadingTimer(milliseconds: milliseconds))
+        }
+        _ = reconciler.handle(.readable)
+        #expect(reconciler.handle(event).last == .startReadingTimer(milliseconds: 100))
+    }
 }

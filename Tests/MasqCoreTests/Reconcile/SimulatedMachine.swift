@@ -105,7 +105,7 @@ struct SimulatedMachine {
             case .repairConnections:
                 walks += 1
                 noticed += send(.connectionsRepaired(deleted: 0, example: nil))
-            case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm: break
+            case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .startReadingTimer: break
             case .auditForeign, .editForeign, .closeForeign, .startForeignTimer: break
             case .readRouting: noticed += send(.routingDumped(routing, links))
             case .changeRouting(let changes):
@@ -155,7 +155,7 @@ struct SimulatedMachine {
             .accuse,
             .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer, .readRouting,
             .changeRouting, .sendProbes,
-            .startRoutingTimer, .startProbeTimer:
+            .startRoutingTimer, .startProbeTimer, .startReadingTimer:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):
