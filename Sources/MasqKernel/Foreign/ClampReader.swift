@@ -41,16 +41,14 @@ public struct ClampReader: ~Copyable {
     }
 
     private static func clampingChain(_ message: NetlinkMessage) -> String? {
-        // NFPROTO_INET, _IPV4, _IPV6 in linux/netfilter.h.
-        let families: [UInt8: String] = [1: "inet", 2: "ip", 10: "ip6"]
-        guard let family = message.payload.first.flatMap({ families[$0] }) else { return nil }
+        guard let family = ForeignRuleset.Family(message) else { return nil }
         let attributes = message.attributes(after: 4)
         guard
             let expressions = attributes.first(where: { $0.type == UInt16(NFTA_RULE_EXPRESSIONS.rawValue) }),
             expressions.nested.contains(where: { clamps($0.nested) })
         else { return nil }
         let table = attributes.string(NFTA_RULE_TABLE.rawValue)
-        return "\(family) \(table) \(attributes.string(NFTA_RULE_CHAIN.rawValue))"
+        return "\(family.rawValue) \(table) \(attributes.string(NFTA_RULE_CHAIN.rawValue))"
     }
 
     private static func clamps(_ expression: Attributes) -> Bool {

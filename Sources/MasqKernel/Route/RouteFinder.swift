@@ -92,10 +92,3 @@ extension NetlinkMessage {
             .map { Int32(bitPattern: $0.native32) }
     }
 }
-
-extension IPAddress {
-    /// The 4 or 16 bytes in network order.
-    var networkOrder: [UInt8] {
-        withUnsafeBytes(of: value.bigEndian) { Array($0.suffix(family.byteCount)) }
-    }
-}

@@ -1,25 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import CNetfilter
-import Glibc
 import MasqCore
-
-extension ForeignRuleset.Effect {
-    /// Reads NFTA_DATA_VERDICT.
-    init(verdict: Attributes) {
-        let chain = verdict.string(NFTA_VERDICT_CHAIN.rawValue)
-        let code = Int32(bitPattern: verdict.number(NFTA_VERDICT_CODE.rawValue) ?? 0)
-        switch code {
-        case NFT_CONTINUE.rawValue: self = .none
-        case NFT_JUMP.rawValue: self = .jump(chain)
-        case NFT_GOTO.rawValue: self = .goto(chain)
-        case NFT_RETURN.rawValue: self = .return
-        case CInt(NF_DROP): self = .drop
-        case CInt(NF_ACCEPT): self = .accept
-        default: self = .unknown
-        }
-    }
-}
 
 extension Attributes {
     /// The number of an attribute, where it is there.
@@ -44,5 +26,12 @@ extension Attribute {
     /// A number in network order; 0 where it is too short.
     var bigEndian64: UInt64 {
         bytes.count >= 8 ? UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)) : 0
+    }
+}
+
+extension IPAddress {
+    /// The 4 or 16 bytes in network order.
+    var networkOrder: [UInt8] {
+        withUnsafeBytes(of: value.bigEndian) { Array($0.suffix(family.byteCount)) }
     }
 }
