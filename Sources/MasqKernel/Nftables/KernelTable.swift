@@ -112,7 +112,8 @@ public struct KernelTable: ~Copyable {
 
     /// Takes in what somebody else did to the table.
     ///
-    /// Only that it is gone is believed, of a transaction that was heard to its end, so that restoring it need not look first; the kernel refuses the batch if it
+    /// Only that it is gone is believed, of a transaction that was heard to its end, so that restoring it need not look
+    /// first; the kernel refuses the batch if it
     /// is not true any more.
     mutating func heard(_ touch: NftablesMonitor.Touch) {
         guard let generation = touch.generationWithoutTable else { return }

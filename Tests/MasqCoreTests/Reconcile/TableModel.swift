@@ -26,11 +26,12 @@ extension Snapshot.SetShape {
 
     static let prefixes = Self(
         of: ElementType(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true))
+    static let interfacePairs = Self(of: ElementType(key: [.interfaceName, .interfaceName]))
 
     private init(of type: ElementType) {
         self.init(
             flags: type.data.isEmpty ? 0 : 8, keyType: type.key.typeNumber,
-            keyLength: UInt32(type.key.byteCount), dataType: type.data.typeNumber)
+            keyLength: UInt32(type.key.byteCount), dataType: type.data.isEmpty ? 0 : type.data.typeNumber)
         dataLength = UInt32(type.dataLength)
     }
 
@@ -300,6 +301,8 @@ extension Ruleset.Elements {
         case .jumps: .jumps([:])
         case .prefixes:
             .entries(PackedElements(.init(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)))
+        case .interfacePairs:
+            .entries(PackedElements(.init(key: [.interfaceName, .interfaceName])))
         default: nil
         }
     }
