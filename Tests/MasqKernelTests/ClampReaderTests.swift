@@ -33,4 +33,29 @@ import Testing
         ).run(in: namespace).expectSuccess()
         #expect(try chains(in: namespace) == ["inet other drops", "ip mangle FORWARD", "ip6 t c"])
     }
+
+    /// Whether iptables-legacy is installed, and the kernel has the table and the target.
+    private static let hasLegacy: Bool = {
+        do {
+            return try Command("iptables-legacy", Self.clamp).run(in: NetworkNamespace()).status == 0
+        } catch {
+            return false
+        }
+    }()
+
+    private static let clamp = [
+        "-t", "mangle", "-A", "POSTROUTING", "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", "-j", "TCPMSS",
+        "--clamp-mss-to-pmtu",
+    ]
+
+    @Test(
+        "A rule of iptables-legacy is found too",
+        .enabled(if: hasLegacy, "iptables-legacy is not installed, or not in this kernel"))
+    func legacy() throws {
+        let namespace = try NetworkNamespace()
+        try Command("iptables-legacy", "-t", "mangle", "-S").run(in: namespace).expectSuccess()
+        #expect(try chains(in: namespace) == [])
+        try Command("iptables-legacy", Self.clamp).run(in: namespace).expectSuccess()
+        #expect(try chains(in: namespace) == ["legacy ip mangle POSTROUTING"])
+    }
 }

@@ -19,7 +19,7 @@ extension Examination {
             let isReserve = carriers.contains { $0.name != uplink.name }
             examine(uplink, links, routes, isReserve ? .warning : .wrong)
         }
-        examineClamp(of: uplinks, links, configuration.mss)
+        examineSegmentSize(of: uplinks, links, configuration.mss)
     }
 
     private mutating func examine(
@@ -187,52 +187,6 @@ extension Examination {
                 \(inside.name) another one
                 """,
                 type: "ip address show dev \(inside.name.shellWord)")
-        }
-    }
-
-    /// Where packets get smaller on the way and nobody tells TCP, connections hang as soon as data flows.
-    private mutating func examineClamp(of uplinks: [Uplink], _ links: Links, _ mss: Configuration.Mss) {
-        let inside = links.byIndex.values.filter { link in
-            link.isUp && link.name != "lo" && !uplinks.contains { $0.name == link.name }
-        }
-        let widest = inside.map(\.mtu).max() ?? 1500
-        for link in uplinks.compactMap(\.link) where link.isUp && link.mtu < min(1500, widest) {
-            examineClamp(of: link, mss.clamp)
-        }
-    }
-
-    private mutating func examineClamp(of link: Link, _ clamp: Configuration.Mss.Clamp) {
-        let claim = "the MTU of \(link.name) is \(link.mtu)"
-        let consequence = "where ICMP is filtered, connections hang once data flows"
-        switch clamp {
-        case .pathMTU: add(.ok, "\(claim), and masqd clamps the MSS to it")
-        case .fixed(let size):
-            // The headers of IPv4 or IPv6, and of TCP, without options.
-            let headers = configuration?.families.contains(.ipv6) == true ? 60 : 40
-            let fitting = link.mtu - headers
-            if Int(size) <= fitting {
-                add(.ok, "\(claim), and masqd clamps the MSS to \(size)")
-            } else {
-                add(
-                    Finding(
-                        .warning,
-                        """
-                        \(claim), and [mss] clamp is \(size), larger than the \(fitting) that fit: \
-                        \(consequence)
-                        """,
-                        type: origin.edit))
-            }
-        case .off:
-            guard let clamps = look(observations.segmentClamps, "whether the MSS is clamped") else { return }
-            if let chain = clamps.first {
-                add(.ok, "\(claim), and \(chain) clamps the MSS")
-            } else {
-                add(
-                    Finding(
-                        .warning,
-                        "\(claim), [mss] clamp is \"off\", and nobody else clamps the MSS: \(consequence)",
-                        type: origin.edit))
-            }
         }
     }
 }

@@ -19,7 +19,7 @@ public struct ClampReader: ~Copyable {
 
     deinit { buffer.deallocate() }
 
-    /// The chains that have such a rule, as `nft list chain` takes them, sorted.
+    /// The chains that have such a rule, as `nft list chain` takes them, sorted; then those of iptables-legacy.
     ///
     /// A listing that somebody disturbs is taken as it is: it is about whether there is any.
     ///
@@ -37,7 +37,7 @@ public struct ClampReader: ~Copyable {
         } catch  where error.code == EINTR {
             // Enough was read.
         }
-        return chains.sorted()
+        return chains.sorted() + LegacyReader.read(for: nil).clampingChains.sorted()
     }
 
     private static func clampingChain(_ message: NetlinkMessage) -> String? {

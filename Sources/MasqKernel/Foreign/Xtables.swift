@@ -68,9 +68,12 @@ struct XtablesTarget {
     let effect: ForeignRuleset.Effect
     /// What it does with the packet's mark; absent where that stays.
     let markChange: ForeignRuleset.MarkChange?
+    /// Whether it changes the MSS that a SYN announces.
+    let clampsSegmentSize: Bool
 
     /// Reads a target.
     init(name: String, revision: UInt32, _ bytes: UnsafeRawBufferPointer) {
+        clampsSegmentSize = name == "TCPMSS"
         switch name {
         case "REJECT": effect = .reject
         case "MASQUERADE": effect = .translate("masquerade")

@@ -15,6 +15,8 @@ enum LegacyReader {
         var hooks: [ForeignRuleset.Hook] = []
         /// The bits of a packet's mark that somebody may have set at another hook than forward.
         var earlierMarks: UInt32 = 0
+        /// The chains that clamp the MSS: `legacy ip mangle FORWARD`.
+        var clampingChains: [String] = []
         /// Whether that is everything.
         var isComplete = true
     }
@@ -42,6 +44,9 @@ enum LegacyReader {
                     continue
                 }
                 findings.hooks += table.hooks
+                findings.clampingChains += table.clampingChains.map {
+                    "legacy \(family == .ipv4 ? "ip" : "ip6") \(name) \($0)"
+                }
                 // These two have no rules where forwarded traffic comes by, other than at hook forward.
                 if !["filter", "security"].contains(name) { findings.earlierMarks |= table.settableMarks }
             }

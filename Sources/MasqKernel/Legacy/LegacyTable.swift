@@ -13,6 +13,9 @@ struct LegacyTable {
     /// The bits of a packet's mark that any rule may set, at whatever hook.
     private(set) var settableMarks: UInt32 = 0
 
+    /// The chains with a rule that makes TCP send smaller segments (`-j TCPMSS`).
+    private(set) var clampingChains: Set<String> = []
+
     /// `struct ipt_getinfo` of linux/netfilter_ipv4/ip_tables.h, and the same of ip6_tables.h.
     struct Information {
         static let byteCount = 84
@@ -87,6 +90,7 @@ struct LegacyTable {
                 continue
             }
             settableMarks |= rule.markChange?.settable ?? 0
+            if entry.clampsSegmentSize { clampingChains.insert(current) }
             if let audit, rule.conditions.contains(where: audit.rulesOut) { continue }
             chains[current]?.append(rule)
         }
@@ -175,6 +179,11 @@ private struct LegacyEntry {
                 name: match.name, revision: UInt32(match.revision), match.data)
             if let condition { conditions.append(condition) }
         }
+    }
+
+    /// Whether it makes TCP send smaller segments.
+    var clampsSegmentSize: Bool {
+        if case .named(let target) = target { target.clampsSegmentSize } else { false }
     }
 
     /// The rule, where the user's chains are known by the offsets of their first rules.

@@ -94,6 +94,37 @@ struct DoctorTests {
             ])
     }
 
+    @Test("Where masqd clamps the MSS to a small MTU, that is as it should be; a number has to fit")
+    func segmentSize() throws {
+        let ward = try Ward()
+        try ward.gateway.router.ip("link set ppp0 mtu 1492")
+        let clamped = try ward.examine()
+        #expect(clamped.status == 0)
+        #expect(clamped.lines.contains("ok    the MTU of ppp0 is 1492, and masqd clamps the MSS to it"))
+        for (size, isFitting) in [(1432, true), (1433, false)] {
+            try ward.masqd.reload(ward.configuration + "[mss]\nclamp = \(size)\n")
+            let report = try ward.examine()
+            #expect(report.status == (isFitting ? 0 : 1))
+            let claim = "ok    the MTU of ppp0 is 1492, and masqd clamps the MSS to \(size)"
+            #expect(report.lines.contains(claim) == isFitting)
+        }
+        try ward.masqd.reload(ward.configuration + "[mss]\nclamp = \"off\"\n")
+        #expect(try ward.examine().status == 1)
+        try ward.gateway.router.nft(
+            """
+            table inet other {
+                chain clamps {
+                    type filter hook forward priority mangle;
+                    tcp flags syn tcp option maxseg size set rt mtu
+                }
+            }
+
+            """)
+        let others = try ward.examine()
+        #expect(others.status == 0)
+        #expect(others.lines.contains("ok    the MTU of ppp0 is 1492, and inet other clamps clamps the MSS"))
+    }
+
     @Test("With two uplinks every step is ok, and rules of routing that somebody took away are missed")
     func uplinks() throws {
         let lines = TwoLines.configuration("ppp0", "ppp1", lines: ["[reconcile]", "mode = \"off\""])

@@ -142,7 +142,33 @@ extension ExaminationTests.Case {
         Self("a small MTU that somebody else clamps to") {
             $0.link(HealthyGateway.ppp) { $0.mtu = 1492 }
             $0.configuration?.mss.clamp = .off
-            $0.observations.segmentClamps = .seen(["ip mangle FORWARD"])
+            // The own chain is still there, and goes at the next reload.
+            $0.observations.segmentClamps = .seen(["inet masqd mss", "ip mangle FORWARD"])
+        },
+        Self("segments that are small enough for the one family that there is") {
+            $0.configuration = .howTo
+            $0.configuration?.mss.clamp = .fixed(1452)
+            $0.link(HealthyGateway.ppp) { $0.mtu = 1492 }
+            $0.answerWays()
+        },
+        Self(
+            "segments that no packet has",
+            """
+            hint  the MTU of ppp0 is 1500, and [mss] clamp is 1461, larger than the 1460 that fit: it lowers nothing
+                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+            """
+        ) { $0.configuration?.mss.clamp = .fixed(1461) },
+        Self("a number that is for another uplink") { $0.configuration?.mss.clamp = .fixed(1452) },
+        Self(
+            "a small MTU, and rules that are not in force",
+            """
+            wrong table inet masqd is not in force: nothing is masqueraded, and nothing held back
+                  type: systemctl reload masqd.service
+            """
+        ) {
+            $0.link(HealthyGateway.ppp) { $0.mtu = 1492 }
+            $0.observations.segmentClamps = .seen([])
+            $0.observations.table = .seen(TableComparison(isThere: false, changes: [.addTable(flags: 0)]))
         },
         Self("the same small MTU on both sides") {
             $0.configuration?.mss.clamp = .off

@@ -55,6 +55,22 @@ import Testing
         #expect(gateway.complaints == `case`.complaints)
     }
 
+    @Test("What masqd clamps is said where it does, and what is not in force is not claimed")
+    func clamps() throws {
+        var gateway = try HealthyGateway()
+        gateway.link(HealthyGateway.ppp) { $0.mtu = 1492 }
+        func claims() -> [String] {
+            gateway.examination.findings.map(\.claim).filter { $0.contains("MTU") }
+        }
+        #expect(claims() == ["the MTU of ppp0 is 1492, and masqd clamps the MSS to it"])
+        gateway.configuration?.mss.clamp = .fixed(1400)
+        #expect(claims() == ["the MTU of ppp0 is 1492, and masqd clamps the MSS to 1400"])
+        gateway.observations.segmentClamps = .seen(["ip mangle FORWARD"])
+        #expect(claims() == [])
+        gateway.configuration?.mss.clamp = .off
+        #expect(claims() == ["the MTU of ppp0 is 1492, and ip mangle FORWARD clamps the MSS"])
+    }
+
     @Test("Hints and what was not looked at need no action, warnings and errors do")
     func severity() throws {
         var gateway = try HealthyGateway()

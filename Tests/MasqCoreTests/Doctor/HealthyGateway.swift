@@ -39,7 +39,7 @@ struct HealthyGateway {
         ])
         seen.table = .seen(TableComparison(isThere: true, changes: []))
         seen.foreign = .seen(ForeignReport())
-        seen.segmentClamps = .seen([])
+        seen.segmentClamps = .seen(["inet masqd mss"])
         seen.conntrack = .seen(
             ConntrackLoad(count: 100, maximum: 262_144, buckets: 262_144, memory: 4 << 30))
         seen.savedRuleset = .seen(nil)
