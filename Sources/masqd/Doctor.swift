@@ -69,6 +69,9 @@ struct Doctor {
             let audit = ForeignAudit(configuration, links)
             return audit.report(on: try reader.read(for: audit))
         }
+        if !configuration.portForwards.isEmpty {
+            seen.listeners = observed { try ListenerReader().listeners() }
+        }
         guard let routes = seen.routes.value else { return }
         seen.ways = observed {
             var finder = try RouteFinder()

@@ -31,6 +31,7 @@ public struct Examination: Sendable {
         examineInside()
         examineTable()
         examinePolicyRouting()
+        examinePortForwards()
         examineForeign()
         examineConntrack()
         examineSavedRuleset()
@@ -132,9 +133,12 @@ extension Examination {
         }
 
         /// The place of a block: `masqd.toml:4`.
-        func place(of block: OutboundBlock) -> String {
+        func place(of block: OutboundBlock) -> String { place(ofLine: block.line) }
+
+        /// The place of a line.
+        func place(ofLine line: Int) -> String {
             switch origin {
-            case .file(let path): "\(path.split(separator: "/").last ?? ""):\(block.line)"
+            case .file(let path): "\(path.split(separator: "/").last ?? ""):\(line)"
             case .commandLine: "\(origin)"
             }
         }

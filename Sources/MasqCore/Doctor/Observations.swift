@@ -31,6 +31,8 @@ public struct Observations: Sendable {
     public var table = Observed<TableComparison>.notYet
     /// Who serves this network namespace; nothing where nobody does.
     public var holder = Observed<LockHolder?>.notYet
+    /// The services of the machine's own, where ports are forwarded.
+    public var listeners = Observed<Set<Listener>>.notYet
     /// What others' rules do to masqueraded traffic.
     public var foreign = Observed<ForeignReport>.notYet
     /// The chains that clamp the MSS of TCP connections, as `nft list chain` takes them.

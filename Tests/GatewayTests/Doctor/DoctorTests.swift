@@ -125,6 +125,24 @@ struct DoctorTests {
         #expect(others.lines.contains("ok    the MTU of ppp0 is 1492, and inet other clamps clamps the MSS"))
     }
 
+    @Test("A service of the gateway's own on a forwarded port is named, with the forward's line")
+    func hiddenService() throws {
+        let ward = try Ward(more: "[[port_forward]]\nport = 2222\nto = \"192.168.1.2:22\"\n")
+        #expect(
+            try ward.examine().lines.contains("ok    no service of this machine is on a forwarded port"))
+        let service = try ward.gateway.router.run { try Socket(.tcp) }
+        try service.bind(Endpoint("0.0.0.0", 2222))
+        try service.listen()
+        let report = try ward.examine()
+        #expect(report.status == 1)
+        #expect(
+            report.complaints.map(\.line) == [
+                "warn  tcp port 2222 is forwarded to 192.168.1.2 (masqd.toml:4): what listens on 0.0.0.0:2222 here is "
+                    + "not reached from there"
+            ])
+        for command in report.complaints.flatMap(\.commands) { try ward.type(command) }
+    }
+
     @Test("With two uplinks every step is ok, and rules of routing that somebody took away are missed")
     func uplinks() throws {
         let lines = TwoLines.configuration("ppp0", "ppp1", lines: ["[reconcile]", "mode = \"off\""])

@@ -71,6 +71,22 @@ import Testing
         #expect(claims() == ["the MTU of ppp0 is 1492, and ip mangle FORWARD clamps the MSS"])
     }
 
+    @Test("Of many services on forwarded ports eight are named")
+    func manyServices() throws {
+        var gateway = try HealthyGateway()
+        gateway.configuration?.portForwards = [
+            PortForward(
+                line: 9, inInterfaces: [.name("ppp0")], transports: [.tcp], ports: 1...1000,
+                address: try #require(IPAddress("192.168.1.10")), firstPort: 1)
+        ]
+        let anywhere = IPAddress(family: .ipv4, value: 0)
+        gateway.observations.listeners = .seen(Set((20...29).map { Listener(.tcp, anywhere, $0) }))
+        let claims = gateway.examination.findings.filter { $0.severity == .warning }.map(\.claim)
+        #expect(claims.count == 9)
+        #expect(claims.first?.hasPrefix("tcp port 20 is forwarded to 192.168.1.10 (masqd.toml:9): ") == true)
+        #expect(claims.last == "2 more services are on forwarded ports")
+    }
+
     @Test("Hints and what was not looked at need no action, warnings and errors do")
     func severity() throws {
         var gateway = try HealthyGateway()
@@ -144,5 +160,5 @@ import Testing
 }
 
 extension ExaminationTests.Case {
-    static let all = machine + uplinks + routes + inside + rules
+    static let all = machine + uplinks + routes + inside + rules + services
 }
