@@ -134,6 +134,46 @@ struct SourceNATTests {
         #expect(try gateway.leaks() == 0)
     }
 
+    @Test("An inside prefix is mapped to the one delegated to another link, and follows it")
+    func delegatedPrefix() throws {
+        let scenario = try Scenario(
+            snat(source: "fd00:1::/64", to: "uplink-prefix", "prefix_from = \"npt0\"", "inbound = true"),
+            dialedUp: false)
+        let gateway = scenario.gateway
+        // The provider gives the uplink no address of IPv6, and routes what he delegates.
+        try gateway.dialUp(addressIPv6: nil)
+        try gateway.router.ip("route replace ::/0 dev ppp0")
+        try gateway.wan.ip(
+            "addr add 2001:db8::1/128 dev isp-ppp0 nodad", "route add 2001:db8:1000::/36 dev isp-ppp0")
+        #expect(!gateway.isAnswered(.udp, to: Gateway.serverIPv6))
+        try scenario.masqd.waitForStatus(containing: "ppp0 is up; waiting for a prefix on npt0")
+
+        try gateway.router.ip(
+            "link add npt0 type bridge", "link set npt0 up", "addr add 2001:db8:1111::1/64 dev npt0 nodad")
+        try eventually("the prefix is known") {
+            try !scenario.masqd.status.contains("waiting for a prefix")
+        }
+        let server = try AddressServer(in: gateway.lan, addresses: ["fd00:1::2"])
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.serverIPv6)
+        try eventually("the phone is seen with the prefix") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "2001:db8:1111::2"
+        }
+        #expect(try gateway.seenSource(.tcp, to: Gateway.serverIPv6).address == "2001:db8:1111::2")
+        #expect(try Conversation.ping(server, at: "2001:db8:1111::2", from: gateway.wan) == "2001:db8::1")
+        let chains = try gateway.router.chains()
+
+        try gateway.router.ip(
+            "addr add 2001:db8:1222::1/64 dev npt0 nodad", "addr del 2001:db8:1111::1/64 dev npt0")
+        try eventually("the phone is seen with the new prefix") {
+            (try? phone.ask(limit: .milliseconds(100)))?.address == "2001:db8:1222::2"
+        }
+        #expect(try gateway.seenPingSource(to: Gateway.serverIPv6) == "2001:db8:1222::2")
+        #expect(try Conversation.ping(server, at: "2001:db8:1222::2", from: gateway.wan) == "2001:db8::1")
+        #expect(try gateway.router.chains() == chains)
+        #expect(try scenario.masqd.log.contains("npt0 has the prefix 2001:db8:1222::/64"))
+        #expect(try gateway.leaks() == 0)
+    }
+
     @Test("As long as the uplink has no prefix nothing leaves, and then it does")
     func noPrefix() throws {
         let scenario = try Scenario(snat(source: "fd00:1::/64", to: "uplink-prefix"), dialedUp: false)

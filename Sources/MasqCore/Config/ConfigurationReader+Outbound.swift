@@ -17,6 +17,8 @@ struct OutboundDraft {
     var inbound = false
     /// Where it says that it is.
     var inboundPlace: Place?
+    /// The link whose prefix is taken, and where the file says so.
+    var prefixFrom: (link: String, place: Place)?
     /// The keys that are of no use where a network is mapped to another.
     var portKeys: [TomlEntry] = []
 
@@ -36,6 +38,7 @@ struct OutboundDraft {
             guard let targets else { return nil }
             var snat = SourceNAT(to: targets.targets, options: options)
             snat.inbound = inbound
+            snat.prefixFrom = prefixFrom?.link
             translation = .snat(snat)
         }
         var block = OutboundBlock(
@@ -92,6 +95,9 @@ extension ConfigurationReader {
             case "inbound":
                 draft.inbound = reader.boolean(entry) ?? false
                 draft.inboundPlace = reader.place(entry.position)
+            case "prefix_from":
+                let place = reader.place(entry.position)
+                draft.prefixFrom = reader.interfaceName(entry).map { ($0, place) }
             default:
                 draft.portKeys.append(entry)
                 return reader.readOption(entry, into: &draft.options)

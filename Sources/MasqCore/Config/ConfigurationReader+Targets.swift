@@ -119,6 +119,9 @@ extension ConfigurationReader {
                 "\"inbound\" needs a network in \"to\"; to forward ports of an address, write a [[port_forward]]"
             )
         }
+        if let place = draft.prefixFrom?.place, !targets.contains(.uplinkPrefix) {
+            diagnostics.add(.error, at: place, "\"prefix_from\" needs \"uplink-prefix\" in \"to\"")
+        }
         guard targets.allSatisfy(\.isOneToOne) else { return }
         for entry in draft.portKeys where Section.snat.keys.contains(entry.key) {
             diagnostics.add(

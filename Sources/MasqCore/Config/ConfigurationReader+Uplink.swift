@@ -9,7 +9,7 @@ extension ConfigurationReader {
             switch entry.key {
             case "interface":
                 isMissing = false
-                block.interface = interfaceName(entry) ?? ""
+                block.interface = interfaceName(entry, because: ", each uplink has its own routes") ?? ""
             case "table": block.table = routingTable(entry)
             case "gateway": block.gateways = gateways(entry)
             case "on_loss": block.onLoss = choice(entry) ?? block.onLoss
@@ -97,7 +97,8 @@ extension ConfigurationReader {
             """)
     }
 
-    private mutating func interfaceName(_ entry: TomlEntry) -> String? {
+    /// Reads a name that is no glob.
+    mutating func interfaceName(_ entry: TomlEntry, because reason: String = "") -> String? {
         guard let text = entry.value.string else {
             reportWrongType(entry.value, of: entry.key, expected: "an interface's name")
             return nil
@@ -105,7 +106,7 @@ extension ConfigurationReader {
         let problem: String
         do throws(InterfacePatternSyntaxError) {
             if case .name = try InterfacePattern(text) { return text }
-            problem = "must be one interface's whole name, each uplink has its own routes"
+            problem = "must be one interface's whole name\(reason)"
         } catch {
             problem = "\(error)"
         }

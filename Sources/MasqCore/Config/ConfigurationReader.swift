@@ -271,7 +271,10 @@ struct ConfigurationReader {
             case .reconcile: ["mode"]
             case .routed: ["out_interface", "source", "unsolicited", "echo_request"]
             case .snat:
-                ["out_interface", "source", "to", "exclude", "inbound", "ports", "random", "persistent"]
+                [
+                    "out_interface", "source", "to", "prefix_from", "exclude", "inbound", "ports", "random",
+                    "persistent",
+                ]
             case .uplink: ["interface", "table", "gateway", "on_loss", "probe"]
             case .policyRouting:
                 ["mark_mask", "rule_priority", "failover", "probe_interval", "probe_failures"]

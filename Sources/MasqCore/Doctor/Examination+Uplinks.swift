@@ -19,6 +19,7 @@ extension Examination {
             let isReserve = carriers.contains { $0.name != uplink.name }
             examine(uplink, links, routes, isReserve ? .warning : .wrong)
         }
+        examineDelegations(UplinkStatus(configuration, links).delegations)
         examineSegmentSize(of: uplinks, links, configuration.mss)
     }
 
@@ -56,6 +57,19 @@ extension Examination {
             examineRoute(of: uplink, family, routes, severity)
         }
         if let routes { examineNeighbourhood(of: uplink, links, routes) }
+    }
+
+    /// A prefix that sources are mapped to, and that the provider has delegated to another link.
+    private mutating func examineDelegations(_ delegations: [UplinkStatus.Delegation]) {
+        for delegation in delegations {
+            if delegation.network != nil {
+                add(.ok, delegation.claim)
+            } else {
+                let name = delegation.name
+                let claim = "\(name) has no address in 2000::/3: what is mapped to its prefix does not leave"
+                add(.wrong, claim, type: "ip -6 address show dev \(name.shellWord)")
+            }
+        }
     }
 
     /// What makes a link that is not there.

@@ -45,7 +45,9 @@ public struct FlowJudge: Sendable {
             if case .snat(let snat) = translation, snat.target(.ipv6) == .uplinkPrefix,
                 let length = block.mappedSource(.ipv6)?.prefixLength
             {
-                for link in uplinks where link.isUp { prefixes[link.index] = link.prefix(length: length) }
+                for link in uplinks where link.isUp {
+                    prefixes[link.index] = links.prefix(of: link, from: snat.prefixFrom, length: length)
+                }
             }
             self.prefixes = prefixes
         }

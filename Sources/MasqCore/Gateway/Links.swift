@@ -17,6 +17,11 @@ public struct Links: Equatable, Sendable {
 
     /// The link that has this name now.
     public func named(_ name: String) -> Link? { byIndex.values.first { $0.name == name } }
+
+    /// The IPv6 network that sources are mapped to where they leave by an uplink: its own, or another link's.
+    func prefix(of uplink: Link, from other: String?, length: Int) -> IPNetwork? {
+        (other.map(named) ?? uplink)?.prefix(length: length)
+    }
 }
 
 /// One link.

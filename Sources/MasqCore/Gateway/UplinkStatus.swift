@@ -31,8 +31,29 @@ public struct UplinkStatus: Equatable, Sendable {
         public let traffic: String
     }
 
+    /// The links that a prefix is taken from, in the file's order.
+    public let delegations: [Delegation]
+
+    /// A link that is no uplink, and whose IPv6 network sources are mapped to.
+    public struct Delegation: Equatable, Sendable {
+        /// The link's name.
+        public let name: String
+        /// The network, as long as the source's; absent where there is none.
+        public let network: IPNetwork?
+
+        /// All of a configuration.
+        static func all(of configuration: Configuration, _ links: Links) -> [Delegation] {
+            configuration.outbound.compactMap { block in
+                guard case .snat(let snat) = block.translation, let name = snat.prefixFrom,
+                    let length = block.mappedSource(.ipv6)?.prefixLength
+                else { return nil }
+                return Delegation(name: name, network: links.named(name)?.prefix(length: length))
+            }
+        }
+    }
+
     /// Nothing is known yet.
-    public init() { uplinks = [] }
+    public init() { (uplinks, delegations) = ([], []) }
 
     /// Looks at the links that a configuration is about.
     public init(_ configuration: Configuration, _ links: Links) {
@@ -41,6 +62,7 @@ public struct UplinkStatus: Equatable, Sendable {
             if case .name(let name) = pattern { names.insert(name) }
             names.formUnion(links.byIndex.values.lazy.map(\.name).filter(pattern.matches))
         }
+        delegations = Delegation.all(of: configuration, links)
         uplinks = names.sorted().map { name in
             let blocks = configuration.outbound.filter { block in
                 block.outInterfaces.contains { $0.matches(name) }
@@ -87,8 +109,9 @@ public struct UplinkStatus: Equatable, Sendable {
 
     /// One line for a status display: `ppp0 is up with 203.0.113.7; waiting for ppp1`.
     public var summary: String {
-        uplinks.isEmpty
-            ? "no uplink is there" : uplinks.map(\.claim).joined(separator: "; ")
+        let waiting = delegations.filter { $0.network == nil }.map(\.claim)
+        let parts = (uplinks.isEmpty ? ["no uplink is there"] : uplinks.map(\.claim)) + waiting
+        return parts.joined(separator: "; ")
     }
 
     /// What changed for the user since an earlier look, a line for each uplink; none where nothing did.
@@ -105,7 +128,7 @@ public struct UplinkStatus: Equatable, Sendable {
             guard !uplinks.contains(where: { $0.index != nil && $0.index == old.index }) else { continue }
             lines.append("\(old.name) is gone")
         }
-        return lines
+        return lines + delegations.filter { !earlier.delegations.contains($0) }.map(\.claim)
     }
 }
 
@@ -126,8 +149,15 @@ extension OutboundBlock.Translation {
         switch self {
         case .masquerade: true
         case .routed: false
-        case .snat(let snat): snat.target(family) == .uplinkPrefix
+        case .snat(let snat): snat.target(family) == .uplinkPrefix && snat.prefixFrom == nil
         }
+    }
+}
+
+extension UplinkStatus.Delegation {
+    /// What it gives, in a few words.
+    var claim: String {
+        network.map { "\(name) has the prefix \($0)" } ?? "waiting for a prefix on \(name)"
     }
 }
 

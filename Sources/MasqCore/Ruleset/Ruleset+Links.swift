@@ -22,9 +22,11 @@ public enum LinkSource: Equatable, Sendable {
     case linksBesideThemselves(but: [InterfacePattern])
 
     /// For each link that a pattern means its IPv6 network of this length: `ifname : interval ipv6_addr`.
-    case prefixByLink([InterfacePattern], length: Int)
-    /// The IPv6 networks of this length of the links that a pattern means.
-    case prefixes([InterfacePattern], length: Int)
+    ///
+    /// With `from` that link's network stands for those of all.
+    case prefixByLink([InterfacePattern], length: Int, from: String?)
+    /// The IPv6 networks of this length of the links that a pattern means, or of the one link.
+    case prefixes([InterfacePattern], length: Int, from: String?)
 
     /// The chain for links.
     public struct ChainOfLinks: Equatable, Sendable {
@@ -48,17 +50,17 @@ public enum LinkSource: Equatable, Sendable {
                 }
             }
             return .addressJumps(family, jumps)
-        case .prefixByLink(let patterns, let length):
+        case .prefixByLink(let patterns, let length, let from):
             var networks = PackedElements.List()
-            for (name, network) in Self.prefixes(links, patterns, length) {
+            for (name, network) in Self.prefixes(links, patterns, length, from) {
                 let ends = [network.range.first, network.range.last].map {
                     FieldValue.address(IPAddress(family: .ipv6, value: $0))
                 }
                 networks.append([.interface(name)], data: ends)
             }
             return .entries(PackedElements(Self.prefixType, networks))
-        case .prefixes(let patterns, let length):
-            let networks = Self.prefixes(links, patterns, length).map(\.network)
+        case .prefixes(let patterns, let length, let from):
+            let networks = Self.prefixes(links, patterns, length, from).map(\.network)
             return .addresses(AddressRanges(family: .ipv6, networks: networks))
         case .linksBesideThemselves(let excluded):
             var pairs = PackedElements.List()
@@ -76,11 +78,11 @@ public enum LinkSource: Equatable, Sendable {
         key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)
 
     private static func prefixes(
-        _ links: Links, _ patterns: [InterfacePattern], _ length: Int
+        _ links: Links, _ patterns: [InterfacePattern], _ length: Int, _ from: String?
     ) -> [(name: String, network: IPNetwork)] {
         links.byIndex.values.compactMap { link in
             guard patterns.contains(where: { $0.matches(link.name) }) else { return nil }
-            return link.prefix(length: length).map { (link.name, $0) }
+            return links.prefix(of: link, from: from, length: length).map { (link.name, $0) }
         }
     }
 }

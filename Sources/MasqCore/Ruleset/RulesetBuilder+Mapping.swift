@@ -58,11 +58,12 @@ extension BlockNames {
                 sets.append(.init(outside(family), .addresses(range)))
             case .uplinkPrefix:
                 guard let length = block.mappedSource(family)?.prefixLength else { continue }
+                let (links, from) = (block.outInterfaces, snat.prefixFrom)
                 sets.append(
-                    .init(prefixes, following: .prefixByLink(block.outInterfaces, length: length)))
+                    .init(prefixes, following: .prefixByLink(links, length: length, from: from)))
                 guard inboundFamilies.contains(family) else { continue }
                 sets.append(
-                    .init(outside(family), following: .prefixes(block.outInterfaces, length: length)))
+                    .init(outside(family), following: .prefixes(links, length: length, from: from)))
             case nil: continue
             }
         }

@@ -72,6 +72,22 @@ extension ExaminationTests.Case {
             $0.link(HealthyGateway.ppp) { $0.addresses.removeLast() }
         },
         Self(
+            "a prefix that nobody has delegated yet",
+            """
+            wrong npt0 has no address in 2000::/3: what is mapped to its prefix does not leave
+                  type: ip -6 address show dev npt0
+            """
+        ) {
+            $0.mapPrefix(from: "npt0")
+            $0.link(HealthyGateway.ppp) { $0.addresses.removeLast() }
+        },
+        Self("a prefix that is delegated to another link") {
+            $0.mapPrefix(from: "npt0")
+            $0.links.byIndex[HealthyGateway.other] = .link(
+                "npt0", HealthyGateway.other, up: true, "2001:db8:1111::1")
+            $0.link(HealthyGateway.ppp) { $0.addresses.removeLast() }
+        },
+        Self(
             "a private address",
             """
             warn  ppp0 is up with 10.0.0.7, a private address: the router before it, 10.0.0.1, translates again \

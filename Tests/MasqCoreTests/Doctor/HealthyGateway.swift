@@ -72,6 +72,19 @@ struct HealthyGateway {
         observations.ways = .seen(ways)
     }
 
+    /// What is IPv6 is mapped to the prefix of a link.
+    mutating func mapPrefix(from name: String) {
+        guard let block = configuration?.outbound[0] else { return }
+        var snat = SourceNAT(to: [.uplinkPrefix])
+        snat.prefixFrom = name
+        var mapped = block
+        mapped.translation = .snat(snat)
+        mapped.source = block.source.filter { $0.family == .ipv6 }
+        configuration?.outbound[0].source = block.source.filter { $0.family == .ipv4 }
+        configuration?.outbound.append(mapped)
+        answerWays()
+    }
+
     /// The table is as this kernel can have it.
     mutating func lack(_ feature: KernelFeature) {
         var table = TableComparison(isThere: true, changes: [])

@@ -114,6 +114,29 @@ import Testing
         #expect(first.changes(since: first).isEmpty)
     }
 
+    @Test("A prefix that is taken from another link is waited for, and told when it comes and changes")
+    func delegation() throws {
+        var snat = SourceNAT(to: [.uplinkPrefix])
+        snat.prefixFrom = "npt0"
+        let block = OutboundBlock(
+            line: 1, outInterfaces: [.name("ppp0")], source: [try IPNetwork("fd00:1::/64")],
+            translation: .snat(snat))
+        let configuration = Configuration(origin: .commandLine, outbound: [block])
+        let uplink = Link.link("ppp0", 7, up: true)
+        func status(_ address: String) -> UplinkStatus {
+            UplinkStatus(configuration, Links([uplink, .link("npt0", 8, up: true, address)]))
+        }
+        let before = UplinkStatus(configuration, Links([uplink]))
+        #expect(before.summary == "ppp0 is up; waiting for a prefix on npt0")
+        let after = status("2001:db8:1:2::1")
+        #expect(after.summary == "ppp0 is up")
+        #expect(after.changes(since: before) == ["npt0 has the prefix 2001:db8:1:2::/64"])
+        #expect(
+            status("2001:db8:9::1").changes(since: after) == ["npt0 has the prefix 2001:db8:9::/64"])
+        #expect(status("fd00:9::1").changes(since: after) == ["waiting for a prefix on npt0"])
+        #expect(after.changes(since: after) == [])
+    }
+
     @Test("A link of a glob that goes is gone, a configured name that goes is waited for")
     func gone() {
         let link = Link.link("ppp0", 7, up: true, "203.0.113.7")
