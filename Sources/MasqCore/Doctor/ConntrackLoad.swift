@@ -60,6 +60,20 @@ public struct ConntrackLoad: Equatable, Sendable {
     /// What an entry takes at the least: `struct nf_conn` and its extensions on a 64-bit kernel, in bytes.
     public static let bytesPerEntry = 400
 
+    /// A maximum that a few clients with many connections do not reach.
+    ///
+    /// One that shares files has thousands, and the kernel's own choice follows the memory: 4096 with 512 MiB
+    /// (`nf_conntrack_init_start` in net/netfilter/nf_conntrack_core.c).
+    private static let roomyMaximum = 65536
+
+    /// What to set instead of a maximum that is small for a gateway; absent where it is not, or the memory is.
+    var roomierMaximum: Int? {
+        guard maximum < Self.roomyMaximum / 2, Self.roomyMaximum * Self.bytesPerEntry <= memory / 4 else {
+            return nil
+        }
+        return Self.roomyMaximum
+    }
+
     /// A maximum to set instead: twice as many, if they take no more than a quarter of the memory.
     var largerMaximum: Int? {
         let larger = maximum * 2

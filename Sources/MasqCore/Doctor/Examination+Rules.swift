@@ -122,6 +122,12 @@ extension Examination {
 
     /// A table that may hold more than its hash table or the memory is made for is slow, or worse, when it is full.
     private mutating func examineSize(of load: ConntrackLoad) {
+        if let roomier = load.roomierMaximum {
+            add(
+                .hint,
+                "nf_conntrack_max is \(load.maximum): a few clients with many connections fill the table",
+                type: "sysctl -w net.netfilter.nf_conntrack_max=\(roomier)")
+        }
         let bytes = load.maximum * ConntrackLoad.bytesPerEntry
         if bytes > load.memory / 2, load.memory > 0 {
             let smaller = max(load.memory / 4 / ConntrackLoad.bytesPerEntry, 1024)

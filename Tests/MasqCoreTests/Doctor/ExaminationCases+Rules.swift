@@ -169,6 +169,16 @@ extension ExaminationTests.Case {
             """
         ) { $0.load(count: 80_000, maximum: 100_000, buckets: 65_536, memory: 256 << 20) },
         Self(
+            "a table that is small for a gateway",
+            """
+            hint  nf_conntrack_max is 8192: a few clients with many connections fill the table
+                  type: sysctl -w net.netfilter.nf_conntrack_max=65536
+            """
+        ) { $0.load(count: 0, maximum: 8192, buckets: 8192, memory: 512 << 20) },
+        Self("a small table on a small machine") {
+            $0.load(count: 0, maximum: 8192, buckets: 8192, memory: 96 << 20)
+        },
+        Self(
             "a table that the memory is too small for",
             """
             hint  nf_conntrack_max is 1000000: a full table would take 381 of 512 MiB of memory
