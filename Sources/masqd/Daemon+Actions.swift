@@ -34,7 +34,7 @@ extension Daemon {
             do {
                 try table.rearmLeakAlarm()
             } catch {
-                log(.warning, "\(error): leaks are dropped, but not mended")
+                handle(.alarmFailed(reason: "\(error)"))
             }
         case .inspect(let ruleset):
             do {

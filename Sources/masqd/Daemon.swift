@@ -225,9 +225,8 @@ struct Daemon: ~Copyable {
         if let touch = activity.ownTable {
             let culprit = Culprit(process: touch.process, name: touch.processName)
             handle(.tableTouched(ForeignTouch(deletesTable: touch.deletesTable, culprit: culprit)))
-        } else if activity.isIncomplete {
-            handle(.touched)
         }
+        if activity.isIncomplete { handle(.notificationsLost) }
         if activity.raisesAlarm { handle(.leakSeen) }
         if activity.touchesOthers || activity.isIncomplete { handle(.foreignTouched) }
     }

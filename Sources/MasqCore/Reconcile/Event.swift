@@ -22,12 +22,16 @@ public enum Event: Equatable, Sendable {
     case readable
     /// A default route came or went, or something else happened that says nothing about itself.
     case touched
+    /// nf_tables could not tell all that happened: anything may have changed, and the leak guard may have rung.
+    case notificationsLost
     /// Somebody else committed something to the own table.
     case tableTouched(ForeignTouch)
     /// The kernel has the ruleset of the last `commit`; so many objects were not as they should be.
     case committed(changes: Int, microseconds: Int = 0)
     /// The leak guard dropped a packet of a connection that began untranslated.
     case leakSeen
+    /// The last `rearmLeakAlarm` did not work.
+    case alarmFailed(reason: String)
     /// The answer to `repairConnections`: wrong connections were deleted, one of them is the example.
     ///
     /// Beside them so many were deleted because their uplink is lost.
@@ -147,7 +151,7 @@ public enum Action: Equatable, Sendable {
     case commit(Ruleset)
     /// Delete every connection that is translated wrongly, then answer with `connectionsRepaired`.
     case repairConnections
-    /// Make the leak guard tell again of the next packet that it drops.
+    /// Make the leak guard tell again of the next packet that it drops; `alarmFailed` where that does not work.
     case rearmLeakAlarm
     /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
     case inspect(Ruleset)

@@ -101,6 +101,11 @@ extension Reconciler {
         applied != nil && configuration?.conntrack.repair == true ? [.repairConnections] : []
     }
 
+    /// Whether the rules in force have the leak guard's alarm.
+    var hasAlarm: Bool { applied.map { !$0.ruleset.alarms.isEmpty } ?? false }
+
+    func doubtAlarm() -> [Action] { hasAlarm ? alarm.doubted() : [] }
+
     mutating func repaired(_ deleted: Int, _ example: Flow?) -> [Action] {
         var actions: [Action] = []
         if deleted > 0, let example {
@@ -124,12 +129,12 @@ extension Reconciler {
         defence.touch = nil
         let isRepair = changes > 0
         differing = 0
+        let isFirst = applied == nil
         let hasOtherUplinks = applied.map { !$0.configuration.hasUplinks(of: configuration) } ?? true
         applied = (ruleset, configuration)
         lastFailure = nil
         backoff = Self.minimumBackoff
         actions += switches.switchOn(configuration)
-
         actions += news()
         if owesReady {
             let extent = changes == 0 ? ": nothing had to change" : ""
@@ -140,10 +145,12 @@ extension Reconciler {
             actions += readRouting()
         }
         actions += foreign.committed(configuration, links)
+        // While it committed masqd did not listen; and an earlier process may have heard a ring, and not answered it.
+        if hasAlarm { actions += isRepair || isFirst ? alarm.renewed() : alarm.doubted() }
         // At start too: what began before the rules were there is untranslated for ever.
         // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
         let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
-        return isRepair && configuration.conntrack.repair ? actions + [delay] : actions
+        return (isRepair || isFirst) && configuration.conntrack.repair ? actions + [delay] : actions
     }
 
     /// Tells who waits that all is in force.

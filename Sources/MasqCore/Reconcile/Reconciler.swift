@@ -78,9 +78,13 @@ public struct Reconciler: Sendable {
             return touched(touch)
         case .committed(let changes, let microseconds):
             return committed(changes, microseconds: microseconds)
+        case .notificationsLost:
+            return look() + doubtAlarm() + repairSoon() + readRouting()
         case .leakSeen:
-            alarm.isRinging = true
+            alarm.rang()
             return repairConnections()
+        case .alarmFailed(let reason):
+            return alarm.failed(reason)
         case .connectionsRepaired(let deleted, let example, let lost):
             return repaired(deleted, example) + routing.deleted(lost)
         case .inspected(let changes):
@@ -124,8 +128,7 @@ public struct Reconciler: Sendable {
         case .repairTimerFired:
             return repairConnections()
         case .alarmTimerFired:
-            alarm.isRinging = false
-            return [.rearmLeakAlarm]
+            return hasAlarm ? alarm.silenceEnded() : []
         case .stopRequested:
             return stop()
         case .handOverRequested:

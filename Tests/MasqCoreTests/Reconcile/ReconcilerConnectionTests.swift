@@ -101,4 +101,43 @@ import Testing
             reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
                 == [.startAlarmTimer(milliseconds: 60_000)])
     }
+
+    @Test("Where a ring may have been lost, the alarm is armed anew: behind each commit, and lost notifications")
+    func lostRing() {
+        var reconciler = Self.started()
+        let isArmed = { (actions: [Action]) in actions.contains(.rearmLeakAlarm) }
+        // masqd does not listen while it commits, whether or not there was anything to change.
+        #expect(isArmed(reconciler.handle(.committed(changes: 0))))
+        #expect(isArmed(reconciler.handle(.committed(changes: 1))))
+        #expect(isArmed(reconciler.handle(.notificationsLost)))
+        // A walk that comes will arm it, and the silence behind it is kept, but for new rules.
+        _ = reconciler.handle(.leakSeen)
+        #expect(!isArmed(reconciler.handle(.committed(changes: 1))))
+        _ = reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+        #expect(!isArmed(reconciler.handle(.committed(changes: 0))))
+        #expect(!isArmed(reconciler.handle(.notificationsLost)))
+        #expect(isArmed(reconciler.handle(.committed(changes: 1))))
+    }
+
+    @Test("A process that finds everything as it should be arms the alarm and walks: the one before may have left it")
+    func adopted() {
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.configurationLoaded(.howTo))
+        let actions = reconciler.handle(.committed(changes: 0))
+        #expect(actions.contains(.rearmLeakAlarm))
+        #expect(actions.last == .startRepairTimer(milliseconds: 50))
+    }
+
+    @Test("An alarm that the kernel does not arm is tried again, later and later, and told once")
+    func refusedAlarm() {
+        var reconciler = Self.started()
+        let timer = { Action.startAlarmTimer(milliseconds: $0) }
+        #expect(reconciler.handle(.alarmFailed(reason: "no")) == [timer(2000)])
+        #expect(reconciler.handle(.alarmTimerFired) == [.rearmLeakAlarm])
+        #expect(
+            reconciler.handle(.alarmFailed(reason: "no"))
+                == [.log(.warning, "no: leaks are dropped, but not mended"), timer(4000)])
+        _ = reconciler.handle(.alarmTimerFired)
+        #expect(reconciler.handle(.alarmFailed(reason: "no")) == [timer(8000)])
+    }
 }
