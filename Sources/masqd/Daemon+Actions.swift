@@ -28,7 +28,7 @@ extension Daemon {
             do {
                 try connections.begin(judge)
             } catch {
-                log(.error, "\(error): stale connections can't be found")
+                handle(.connectionsRepaired(DeletedFlows(), failure: "\(error)"))
             }
         case .rearmLeakAlarm:
             do {
@@ -56,7 +56,7 @@ extension Daemon {
                 let report = audit.report(on: try foreign.read(for: audit))
                 handle(.foreignAudited(report, microseconds: Self.microseconds(since: start)))
             } catch {
-                log(.warning, "\(error): can't tell whether others drop masqueraded traffic")
+                handle(.foreignUnread(reason: "\(error)"))
             }
         case .editForeign(let edits, let generation):
             handle(.foreignEdited(foreignEditor.perform(edits, generation: generation)))
@@ -73,15 +73,23 @@ extension Daemon {
                 let state = try policyRouting.state(tables: tables)
                 handle(.routingDumped(state, try routes.links()))
             } catch {
-                log(.error, "\(error): connections may leave by the wrong uplink")
-                handle(.routingChanged())
+                handle(.routingUnread(reason: "\(error)"))
             }
         case .changeRouting(let changes):
             do {
-                try policyRouting.apply(changes)
-                handle(.routingChanged())
+                handle(.routingChanged(refusals: try policyRouting.apply(changes)))
             } catch {
-                handle(.routingChanged(failure: "\(error)"))
+                handle(.routingChanged(refusals: changes.map { RoutingRefusal($0, reason: "\(error)") }))
+            }
+        case .removeRouting:
+            do {
+                for refusal in try policyRouting.removeAll() {
+                    log(.error, "\(refusal.reason): it stays")
+                    hasLeftovers = true
+                }
+            } catch {
+                log(.error, "\(error): masqd's rules and routes for [[uplink]] stay")
+                hasLeftovers = true
             }
         case .sendProbes(let probes):
             for (interface, error) in probeConnections.begin(probes) {
@@ -100,7 +108,7 @@ extension Daemon {
             log(severity, "\(ProcessName.describe(process: culprit.process, name: culprit.name)) \(deed)")
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)
-        case .exit(let status): finish(status)
+        case .exit(let status): finish(status == .success && hasLeftovers ? .system : status)
         }
     }
 
@@ -142,14 +150,8 @@ extension Daemon {
     }
 
     mutating func examineConnections() {
-        do {
-            guard let result = try connections.step() else { return }
-            handle(
-                .connectionsRepaired(
-                    deleted: result.deleted, example: result.example, lost: result.lost))
-        } catch {
-            log(.error, "\(error): stale connections can't be found")
-        }
+        guard let outcome = connections.step() else { return }
+        handle(.connectionsRepaired(outcome.result.deleted, failure: outcome.failure.map { "\($0)" }))
     }
 
     private mutating func reportDialect() {

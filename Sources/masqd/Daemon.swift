@@ -34,6 +34,8 @@ struct Daemon: ~Copyable {
     var probeConnections: ProbeConnections
     var reconciler = Reconciler()
     var hasReportedDialect = false
+    /// Something of masqd's stays in the kernel that was to go.
+    var hasLeftovers = false
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {

@@ -45,9 +45,12 @@ struct AccessTests {
         #expect(!gateway.isAnswered(.tcp, from: "fd00:1::2", to: Gateway.serverIPv6))
     }
 
-    @Test("A reload cuts the connections of a client that it blocks, and no others")
-    func reload() throws {
-        let scenario = try Scenario()
+    @Test(
+        "A reload cuts the connections of a client that it blocks, and no others, whatever is repaired",
+        arguments: [true, false])
+    func reload(isRepairing: Bool) throws {
+        let lines = "\n[conntrack]\nrepair = \(isRepairing)\n"
+        let scenario = try Scenario(Scenario.configuration + lines)
         let gateway = scenario.gateway
         try gateway.lan.ip("addr add 192.168.1.3/24 dev eth0")
         let blocked = try Conversation(
@@ -56,10 +59,13 @@ struct AccessTests {
             .udp, from: gateway.lan, source: Endpoint("192.168.1.3"), to: Gateway.server)
         _ = try blocked.ask()
         let seen = try other.ask()
-        try scenario.masqd.reload(Self.configuration("[clients]\nblocked = \"192.168.1.2\"\n"))
+        try scenario.masqd.reload(Self.configuration("[clients]\nblocked = \"192.168.1.2\"\n" + lines))
         try eventually("the connection is cut") { (try? blocked.ask(limit: .milliseconds(100))) == nil }
+        try eventually("it is told for what it is") {
+            try scenario.masqd.log.contains("1 connection deleted, which [clients] refuses: udp 192.168.1.2:")
+        }
         #expect(try other.ask() == seen)
-        try scenario.masqd.reload(Scenario.configuration)
+        try scenario.masqd.reload(Scenario.configuration + lines)
         #expect(try blocked.ask().address == "203.0.113.7")
     }
 

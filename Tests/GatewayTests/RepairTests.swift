@@ -25,14 +25,14 @@ struct RepairTests {
         #expect(try gateway.leaks() == 1)
     }
 
-    @Test("What leaks is mended, also by a masqd that finds the alarm of the one before rung and not armed again")
+    @Test("What leaks is mended, also by a masqd that finds the alarm rung and not armed again")
     func alarm() throws {
         let gateway = try Gateway()
         let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)
         try masqd.waitForReady()
         try expectMended(gateway, port: 4711)
         try masqd.stop(SIGUSR1)
-        let phone = try untranslated(gateway, port: 4712)
+        let phone = try gateway.untranslatedFlow(port: 4712)
         #expect(throws: Failure.self) { try phone.ask(limit: .milliseconds(100)) }
         #expect(try gateway.router.nftListing("quotas").contains("used"))
         let next = try Masqd(in: gateway.router, configuration: Scenario.configuration)
@@ -42,18 +42,42 @@ struct RepairTests {
         #expect(try gateway.leaks() == 0)
     }
 
-    /// A flow that was never translated, as conntrack has it.
-    private func untranslated(_ gateway: Gateway, port: UInt16) throws -> Conversation {
-        try Command(
-            "conntrack", "-I", "-p", "udp", "-s", "192.168.1.2", "-d", Gateway.server.address,
-            "--sport", "\(port)", "--dport", "\(Gateway.server.port)", "-t", "600"
-        ).run(in: gateway.router).expectSuccess()
-        return try Conversation(
-            .udp, from: gateway.lan, source: Endpoint("192.168.1.2", port), to: Gateway.server)
+    @Test(
+        "A connection that somebody else's rule gave an address outlives a walk, which the machine need not have"
+    )
+    func translatedByOthers() throws {
+        let gateway = try Gateway()
+        try gateway.wan.ip("route add 192.0.2.55 dev isp-ppp0")
+        try gateway.router.nft(
+            """
+            table ip foreign {
+                chain translate {
+                    type nat hook postrouting priority srcnat; policy accept;
+                    ip saddr 192.168.1.2 ip daddr 198.51.100.81 oifname "ppp0" snat to 192.0.2.55
+                }
+            }
+
+            """)
+        let masqd = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try masqd.waitForReady()
+        let pooled = try Conversation(.tcp, from: gateway.lan, to: Gateway.secondServer)
+        #expect(try pooled.ask().address == "192.0.2.55")
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        // TCP itself would go on with another entry.
+        let entry = {
+            try Command("conntrack", "-L", "-o", "id", "-p", "tcp", "-d", Gateway.secondServer.address)
+                .run(in: gateway.router).expectSuccess().standardOutput.split(separator: " ").last {
+                    $0.hasPrefix("id=")
+                }
+        }
+        let before = try #require(try entry())
+        for port in [4721, 4722] as [UInt16] { try gateway.examineConnections(port: port) }
+        #expect(try entry() == before)
+        #expect(try pooled.ask().address == "192.0.2.55")
     }
 
     private func expectMended(_ gateway: Gateway, port: UInt16) throws {
-        let phone = try untranslated(gateway, port: port)
+        let phone = try gateway.untranslatedFlow(port: port)
         try eventually("the flow is seen with the gateway's address") {
             (try? phone.ask(limit: .milliseconds(100)))?.address == "203.0.113.7"
         }

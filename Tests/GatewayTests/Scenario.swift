@@ -45,6 +45,28 @@ extension Gateway {
     }
 }
 
+extension Gateway {
+    /// Puts a flow into conntrack that was never translated, and hands out the socket that it belongs to.
+    func untranslatedFlow(port: UInt16) throws -> Conversation {
+        try Command(
+            "conntrack", "-I", "-p", "udp", "-s", "192.168.1.2", "-d", Gateway.server.address,
+            "--sport", "\(port)", "--dport", "\(Gateway.server.port)", "-t", "600"
+        ).run(in: router).expectSuccess()
+        return try Conversation(
+            .udp, from: lan, source: Endpoint("192.168.1.2", port), to: Gateway.server)
+    }
+
+    /// Lets masqd walk through all connections, since a default route came that changes nothing, to the end.
+    func examineConnections(port: UInt16) throws {
+        _ = try untranslatedFlow(port: port)
+        try router.ip("route add default dev lan0 metric \(port)")
+        try eventually("the untranslated flow is found") {
+            try !Command("conntrack", "-L", "-p", "udp", "--orig-port-src", "\(port)").run(in: router)
+                .expectSuccess().standardOutput.contains("sport=\(port)")
+        }
+    }
+}
+
 extension NetworkNamespace {
     /// masqd's table without the counters' values, with the handles: equal only if nothing was made anew.
     func masqdTable() throws -> String {

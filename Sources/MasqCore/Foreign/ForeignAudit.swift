@@ -77,6 +77,7 @@ public struct ForeignAudit: Equatable, Sendable {
     public func report(on ruleset: ForeignRuleset) -> ForeignReport {
         var report = ForeignReport(generation: ruleset.generation)
         report.isComplete = ruleset.isComplete
+        report.mayTranslate = !ruleset.isComplete || ruleset.hooks.contains { $0.point == .sourceNAT }
         var kept: Set<ForeignEdit> = []
         for hook in ruleset.hooks.sorted(by: { $0.priority < $1.priority }) {
             let finding: ForeignFinding?

@@ -10,6 +10,9 @@ public struct ForeignReport: Equatable, Sendable {
     public var edits: [ForeignEdit] = []
     /// Whether everything was looked at: iptables-legacy's tables may be hidden.
     public var isComplete = true
+    /// Whether others have a chain in which sources are translated: for whom is not asked, since silence of the walk, which
+    /// is a TCP packet's to the Internet, is no promise.
+    public var mayTranslate = false
     /// The generation that this was computed from: the edits hold for no other.
     public var generation: UInt32 = 0
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// Says which connections are translated wrongly, and will be for ever unless their conntrack entry goes.
+/// Says which connections are translated wrongly, and will be for ever unless their conntrack entry goes, and which ones
+/// the file forbids by now.
 ///
 /// One invariant: a connection whose route leads out of an uplink has the address that the first block with this source
 /// and this uplink gives it. For `[[masquerade]]` that is an address of the uplink; for `[[snat]]` one of the file's, wherever it is; for
@@ -9,12 +10,17 @@
 /// link with a peer is replaced; when a link was up before it had an address; when the file says something else now.
 public struct FlowJudge: Sendable {
     private let blocks: [Block]
+    /// Whether wrong translations are looked for.
+    private let repairs: Bool
     /// Every address of the machine.
     private let localAddresses: Set<IPAddress>
     private let clients: AccessList
     private let destinations: AccessList
     /// Which bits of a mark name an uplink, and the marks of those that are lost.
     private let lost: (mask: UInt32, marks: Set<UInt32>)
+    private let hasUplinks: Bool
+    /// What masqd has given to connections; absent: nobody else translates them.
+    private let given: GivenAddresses?
 
     /// A block and the links that are its uplinks now.
     private struct Block: Sendable {
@@ -89,11 +95,18 @@ public struct FlowJudge: Sendable {
 
     /// Takes the configuration and the links as they are now.
     ///
-    /// - Parameter lost: the numbers of uplinks whose connections go.
-    public init(_ configuration: Configuration, _ links: Links, lost: Set<Int> = []) {
+    /// - Parameters:
+    ///   - lost: the numbers of uplinks whose connections go.
+    ///   - given: what masqd has given to connections, where others may translate them too.
+    public init(
+        _ configuration: Configuration, _ links: Links, lost: Set<Int> = [], given: GivenAddresses? = nil
+    ) {
         let marks = configuration.policyRouting.marks
         self.lost = (marks.numberMask, Set(lost.map(marks.mark)))
-        blocks = configuration.conntrack.repair ? configuration.outbound.map { Block($0, links) } : []
+        self.given = given
+        hasUplinks = !configuration.uplinks.isEmpty
+        repairs = configuration.conntrack.repair
+        blocks = configuration.outbound.map { Block($0, links) }
         clients = configuration.clients
         destinations = configuration.destinations
         localAddresses = Set(links.byIndex.values.flatMap(\.addresses))
@@ -102,10 +115,14 @@ public struct FlowJudge: Sendable {
     /// Whether the flow came in or left by an uplink that is lost.
     public func isLost(_ flow: Flow) -> Bool { lost.marks.contains(flow.mark & lost.mask) }
 
+    /// The mark that a packet of the flow's has when its route toward the uplink is looked up.
+    public func routingMark(of flow: Flow) -> UInt32 { hasUplinks ? flow.mark & lost.mask : 0 }
+
     /// Whether the flow's route has to be asked for: cheap, and false for nearly all.
     public func isSuspicious(_ flow: Flow) -> Bool {
         guard !localAddresses.contains(flow.destination) else { return false }
-        if isRefused(flow) { return blocks.contains { $0.means(flow.source) } }
+        if refusal(of: flow) != nil { return blocks.contains { $0.means(flow.source) } }
+        guard repairs else { return false }
         var isSuspicious = false
         for block in blocks where block.means(flow.source) && !block.excludes(flow) {
             let isAllowed = block.allows(flow)
@@ -116,26 +133,33 @@ public struct FlowJudge: Sendable {
         return isSuspicious && !isForeignOnPurpose(flow)
     }
 
-    /// Whether a suspicious flow is wrong, now that the link is known that its next packet leaves by.
-    public func isWrong(_ flow: Flow, leavingBy link: Int32) -> Bool {
+    /// Why a suspicious flow goes, now that the link is known that its next packet leaves by; nothing where it is right.
+    public func fault(of flow: Flow, leavingBy link: Int32) -> FlowFault? {
         guard let block = blocks.first(where: { $0.uplinks[link] != nil && $0.means(flow.source) }) else {
-            return false
+            return nil
         }
-        if isRefused(flow) { return true }
-        return !block.excludes(flow) && !block.allows(flow, leavingBy: link)
-            && block.canTranslate(flow, leavingBy: link)
+        if let refusal = refusal(of: flow) { return refusal }
+        guard repairs, !block.excludes(flow), !block.allows(flow, leavingBy: link),
+            block.canTranslate(flow, leavingBy: link)
+        else { return nil }
+        return flow.translatedSource == flow.source ? .untranslated : .keptAddress
     }
 
-    /// Whether a client or its destination is refused by now.
-    private func isRefused(_ flow: Flow) -> Bool {
-        clients.refuses(flow.source) || destinations.refuses(flow.destination)
+    /// Who refuses a client or its destination by now.
+    private func refusal(of flow: Flow) -> FlowFault? {
+        clients.refuses(flow.source)
+            ? .clientRefused : destinations.refuses(flow.destination) ? .destinationRefused : nil
     }
 
-    /// Translated to another address of the machine's, which is none of a network that must not be seen.
+    /// Translated by somebody else: to another address of the machine's, which is none of a network that must not be
+    /// seen, or to one that masqd never gave.
     ///
     /// masquerade itself picks an inside address when the uplink has none yet; an administrator picks a public one.
     private func isForeignOnPurpose(_ flow: Flow) -> Bool {
-        flow.translatedSource != flow.source && localAddresses.contains(flow.translatedSource)
-            && !blocks.contains { $0.translation.hidesSource && $0.means(flow.translatedSource) }
+        guard flow.translatedSource != flow.source else { return false }
+        guard localAddresses.contains(flow.translatedSource) else {
+            return given.map { !$0.contains(flow) } ?? false
+        }
+        return !blocks.contains { $0.translation.hidesSource && $0.means(flow.translatedSource) }
     }
 }

@@ -32,16 +32,16 @@ public enum Event: Equatable, Sendable {
     case leakSeen
     /// The last `rearmLeakAlarm` did not work.
     case alarmFailed(reason: String)
-    /// The answer to `repairConnections`: wrong connections were deleted, one of them is the example.
-    ///
-    /// Beside them so many were deleted because their uplink is lost.
-    case connectionsRepaired(deleted: Int, example: Flow?, lost: Int = 0)
+    /// The answer to `repairConnections`: these were deleted; and why not all were looked at, if so.
+    case connectionsRepaired(DeletedFlows, failure: String? = nil)
     /// The answer to `inspect`: so many objects are not as they should be.
     case inspected(changes: Int)
     /// Somebody else changed a table of his own.
     case foreignTouched
     /// The answer to `auditForeign`: what others' tables do to masqueraded traffic.
     case foreignAudited(ForeignReport, microseconds: Int = 0)
+    /// The other answer to `auditForeign`: they could not be read.
+    case foreignUnread(reason: String)
     /// The answer to `editForeign`.
     case foreignEdited(ForeignEditOutcome)
     /// The answer to `closeForeign`: none of these marks is accepted by a rule of masqd's any more.
@@ -52,8 +52,10 @@ public enum Event: Equatable, Sendable {
     case routingDumped(RoutingState, Links)
     /// Rules or routes of policy routing changed.
     case routingTouched
-    /// The answer to `changeRouting`; the reason where one change failed, which ends them.
-    case routingChanged(failure: String? = nil)
+    /// The other answer to `readRouting`: it could not be read.
+    case routingUnread(reason: String)
+    /// The answer to `changeRouting`: the kernel took all but these.
+    case routingChanged(refusals: [RoutingRefusal] = [])
     /// The timer of `startRoutingTimer` fired.
     case routingTimerFired
     /// A target of `sendProbes` answered through this interface.
@@ -149,13 +151,15 @@ public struct CommitFailure: Equatable, Sendable {
 public enum Action: Equatable, Sendable {
     /// Make the kernel's table equal to this, then answer with `committed` or `commitFailed`.
     case commit(Ruleset)
-    /// Delete every connection that is translated wrongly, then answer with `connectionsRepaired`.
+    /// Delete every connection that is translated wrongly, refused, or a lost uplink's, then answer with
+    /// `connectionsRepaired`.
     case repairConnections
     /// Make the leak guard tell again of the next packet that it drops; `alarmFailed` where that does not work.
     case rearmLeakAlarm
     /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
     case inspect(Ruleset)
-    /// Read others' tables and walk masqueraded traffic through them, then answer with `foreignAudited`.
+    /// Read others' tables and walk masqueraded traffic through them, then answer with `foreignAudited` or
+    /// `foreignUnread`.
     case auditForeign(ForeignAudit)
     /// Let masqd's rule come to others' chains, or go, where nobody committed anything since this generation; then
     /// answer with `foreignEdited`.
@@ -166,10 +170,13 @@ public enum Action: Equatable, Sendable {
     case startForeignTimer(milliseconds: Int)
     /// Read links and switches after this time, then answer with `readable` or `unreadable` too.
     case startReadingTimer(milliseconds: Int)
-    /// Read policy routing, with these routing tables beside the main one; then answer with `routingDumped`.
+    /// Read policy routing, with these routing tables beside the main one; then answer with `routingDumped` or
+    /// `routingUnread`.
     case readRouting(tables: [UInt32])
-    /// Change policy routing, in this order, then answer with `routingChanged`.
+    /// Change policy routing, in this order and past what the kernel refuses, then answer with `routingChanged`.
     case changeRouting([RoutingChange])
+    /// Delete every rule and route of masqd's that is there, and say what stays.
+    case removeRouting
     /// Send `routingTimerFired` after this time.
     case startRoutingTimer(milliseconds: Int)
     /// Ask each target through its interface; every answer is a `probeAnswered`.

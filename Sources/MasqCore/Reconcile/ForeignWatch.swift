@@ -19,6 +19,8 @@ struct ForeignWatch: Sendable {
     /// How long the last look took.
     private var costMilliseconds = 0
     private var findings: [ForeignFinding] = []
+    /// Whether others may give masqueraded traffic addresses of theirs, as far as is known.
+    private(set) var mayTranslate = true
     private var delays = 0
     private var wasTouchedAgain = false
     /// The traffic that the findings are about.
@@ -31,6 +33,9 @@ struct ForeignWatch: Sendable {
     private var awaitsCommit = false
     /// The look under way is one after masqd's own edits, and says nothing about what others do.
     private var isVerifying = false
+    /// Why the last look failed, and how many did in a row.
+    private var failure: String?
+    private var failures = 0
     /// How many times in a row others took away what masqd put there.
     private var openings = 0
 
@@ -55,6 +60,7 @@ struct ForeignWatch: Sendable {
         guard configuration.forward.foreignDrop != .off else {
             audited = nil
             findings = []
+            mayTranslate = true
             return []
         }
         let audit = ForeignAudit(configuration, links, refused: refused)
@@ -62,7 +68,13 @@ struct ForeignWatch: Sendable {
         return [.auditForeign(audit)]
     }
 
-    /// Somebody changed something: looks once he is done with it.
+    /// Somebody changed something, and what is not known before the next look.
+    mutating func othersCommitted() -> [Action] {
+        mayTranslate = true
+        return touched()
+    }
+
+    /// Looks once whoever changes something is done with it.
     mutating func touched() -> [Action] {
         guard audited != nil else { return [] }
         wasTouchedAgain = delays > 0
@@ -104,6 +116,8 @@ struct ForeignWatch: Sendable {
     ) -> (actions: [Action], needsCommit: Bool) {
         guard audited != nil else { return ([], false) }
         costMilliseconds = microseconds / 1000
+        mayTranslate = report.mayTranslate
+        (failure, failures) = (nil, 0)
         if configuration.forward.foreignDrop == .open {
             let mark = report.permission.isEmpty ? 0 : configuration.forward.mark
             let wanted = KernelMemory.opening(for: report.permission, with: memory.marks | mark)
@@ -119,6 +133,18 @@ struct ForeignWatch: Sendable {
             if !isVerifying { openings = 0 }
         }
         return (news(report.findings), false)
+    }
+
+    /// Others' tables could not be read: looks again, later and later, and behind the longest wait when others commit.
+    mutating func unread(_ reason: String) -> [Action] {
+        mayTranslate = true
+        let isNews = reason != failure
+        failure = reason
+        failures += 1
+        let line = "\(reason): can't tell whether others drop masqueraded traffic"
+        let delay = Self.delayMilliseconds << min(failures, 16)
+        return (isNews ? [.log(.warning, line)] : [])
+            + (delay <= Reconciler.maximumBackoff ? [.startForeignTimer(milliseconds: delay)] : [])
     }
 
     /// The own table's rules are in force, and so the look that waited for them can be made.

@@ -11,6 +11,7 @@ extension Reconciler {
         var new = new
         routing.load(&new)
         configuration = new
+        given.note(new, links)
         refusal = nil
         owesReady = true
         backoff = Self.minimumBackoff
@@ -86,6 +87,7 @@ extension Reconciler {
         let before = UplinkStatus(configuration, links)
         links = new
         desired?.follow(links)
+        given.note(configuration, links)
         let isNews = UplinkStatus(configuration, links) != before
         let audit = foreign.moved(configuration, links)
         return look() + (isNews ? repairSoon() : []) + audit
@@ -96,27 +98,21 @@ extension Reconciler {
         repairConnections().isEmpty ? [] : [.startRepairTimer(milliseconds: Self.settlingMilliseconds)]
     }
 
-    /// Only when the rules are there: before, a connection would be born wrong again.
+    /// Looks for wrong translations, which come of whatever happens.
     func repairConnections() -> [Action] {
-        applied != nil && configuration?.conntrack.repair == true ? [.repairConnections] : []
+        configuration?.conntrack.repair == true ? examineConnections() : []
+    }
+
+    /// Only when the rules are there: before, a connection would be born wrong again.
+    func examineConnections() -> [Action] {
+        let isWanted = configuration?.examinesConnections == true || !routing.lost.isEmpty
+        return applied != nil && isWanted ? [.repairConnections] : []
     }
 
     /// Whether the rules in force have the leak guard's alarm.
     var hasAlarm: Bool { applied.map { !$0.ruleset.alarms.isEmpty } ?? false }
 
     func doubtAlarm() -> [Action] { hasAlarm ? alarm.doubted() : [] }
-
-    mutating func repaired(_ deleted: Int, _ example: Flow?) -> [Action] {
-        var actions: [Action] = []
-        if deleted > 0, let example {
-            let which =
-                example.translatedSource == example.source
-                ? "\(example) was untranslated" : "\(example) kept the address \(example.translatedSource)"
-            let count = deleted == 1 ? "1 connection" : "\(deleted) connections"
-            actions.append(.log(.notice, "\(count) deleted, to be translated anew: \(which)"))
-        }
-        return actions + alarm.answered(deleted: deleted)
-    }
 
     mutating func committed(_ changes: Int, microseconds: Int) -> [Action] {
         guard let configuration, let ruleset = desired else { return [] }
@@ -150,7 +146,7 @@ extension Reconciler {
         // At start too: what began before the rules were there is untranslated for ever.
         // Not at once: the kernel takes 10 ms to list even an empty table, and another reload may be waiting.
         let delay = Action.startRepairTimer(milliseconds: Self.repairDelayMilliseconds)
-        return (isRepair || isFirst) && configuration.conntrack.repair ? actions + [delay] : actions
+        return (isRepair || isFirst) && configuration.examinesConnections ? actions + [delay] : actions
     }
 
     /// Tells who waits that all is in force.
@@ -216,8 +212,13 @@ extension Reconciler {
     mutating func stop() -> [Action] {
         // First the switches: between the two steps nothing can leave untranslated.
         let close = memory.marks == 0 ? [] : [Action.closeForeign(marks: memory.marks)]
-        return switches.switchBack() + close + routing.removal() + [
+        return switches.switchBack() + close + routing.removal(configuration) + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
         ]
     }
+}
+
+extension Configuration {
+    /// Whether other rules make connections wrong that are there. A lost uplink's are looked for when it is lost.
+    fileprivate var examinesConnections: Bool { conntrack.repair || !clients.isOpen || !destinations.isOpen }
 }

@@ -31,8 +31,11 @@ public struct Reconciler: Sendable {
     var defence = Defence()
     var alarm = LeakAlarm()
     var reading = ReadingWatch()
+    var walk = ConnectionWalk()
     var foreign = ForeignWatch()
     var routing = UplinkRouting()
+    /// What connections may have that are masqd's.
+    var given = GivenAddresses()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
     var owesReady = true
     var hasEnded = false
@@ -85,16 +88,20 @@ public struct Reconciler: Sendable {
             return repairConnections()
         case .alarmFailed(let reason):
             return alarm.failed(reason)
-        case .connectionsRepaired(let deleted, let example, let lost):
-            return repaired(deleted, example) + routing.deleted(lost)
+        case .connectionsRepaired(let deleted, let failure):
+            if failure == nil { routing.lost = [] }
+            return deleted.lines.map { .log(.notice, $0) } + alarm.answered(deleted: deleted.mistranslated)
+                + walk.ended(failure: failure)
         case .inspected(let changes):
             return inspected(changes)
         case .foreignTouched:
-            return foreign.touched()
+            return foreign.othersCommitted()
         case .foreignTimerFired:
             return foreign.timerFired(configuration, links)
         case .foreignAudited(let report, let microseconds):
             return audited(report, microseconds: microseconds)
+        case .foreignUnread(let reason):
+            return foreign.unread(reason)
         case .foreignEdited(let outcome):
             return foreign.edited(outcome, configuration, links)
         case .foreignClosed(let marks):
@@ -107,8 +114,10 @@ public struct Reconciler: Sendable {
             return news + routed(by: routing.found(state, applied?.configuration, links))
         case .routingTouched:
             return readRouting()
-        case .routingChanged(let failure):
-            return routed(by: routing.changed(failure: failure))
+        case .routingUnread(let reason):
+            return routed(by: routing.unread(reason))
+        case .routingChanged(let refusals):
+            return routed(by: routing.changed(refusals, applied?.configuration, links))
         case .routingTimerFired:
             return routing.timerFired(applied?.configuration)
         case .probeAnswered(let interface):
@@ -126,7 +135,7 @@ public struct Reconciler: Sendable {
         case .calmTimerFired:
             return defence.windowEnded()
         case .repairTimerFired:
-            return repairConnections()
+            return examineConnections()
         case .alarmTimerFired:
             return hasAlarm ? alarm.silenceEnded() : []
         case .stopRequested:
@@ -143,7 +152,11 @@ public struct Reconciler: Sendable {
     var memory: KernelMemory { switches.memory.union(foreign.memory) }
 
     /// What tells right connections from wrong ones at this moment.
-    public var flowJudge: FlowJudge? { configuration.map { FlowJudge($0, links, lost: routing.lost) } }
+    public var flowJudge: FlowJudge? {
+        configuration.map {
+            FlowJudge($0, links, lost: routing.lost, given: foreign.mayTranslate ? given : nil)
+        }
+    }
 
     /// Which configuration is in force, why no other is, and how the uplinks are: one line.
     public var status: String {

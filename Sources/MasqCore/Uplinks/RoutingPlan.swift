@@ -27,14 +27,21 @@ struct RoutingPlan: Equatable, Sendable {
     /// The metric of masqd's routes: IPv6's default, so that it reads back as written.
     private static let metric: UInt32 = 1024
 
-    /// - Parameter unanswered: the numbers of uplinks that no probe gets an answer through.
-    init(_ configuration: Configuration, _ links: Links, _ state: RoutingState, unanswered: Set<Int>) {
+    /// - Parameters:
+    ///   - unanswered: the numbers of uplinks that no probe gets an answer through.
+    ///   - refused: routes that the kernel did not take last: they stay in the plan, and are no way until it takes them.
+    init(
+        _ configuration: Configuration, _ links: Links, _ state: RoutingState, unanswered: Set<Int>,
+        refused: Set<Route> = []
+    ) {
         for uplink in configuration.uplinks {
             let link = links.named(uplink.interface)
             let ways = state.families.filter { family in
                 addRoutes(of: uplink, family, link, state)
             }
-            var condition = UplinkCondition(link: link, hasWay: !ways.isEmpty)
+            // One family without the way that it should have is no uplink to count on.
+            let isRefused = refused.contains { $0.table == uplink.routingTable && $0.isDefault }
+            var condition = UplinkCondition(link: link, hasWay: !ways.isEmpty && !isRefused)
             if condition == .usable, unanswered.contains(uplink.number) { condition = .unanswered }
             conditions.append(condition)
         }

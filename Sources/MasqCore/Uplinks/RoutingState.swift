@@ -79,7 +79,24 @@ public enum RoutingChange: Hashable, Sendable {
     case deleteRoute(Route)
 }
 
+/// A change that the kernel did not take.
+public struct RoutingRefusal: Equatable, Sendable {
+    /// The change.
+    public var change: RoutingChange
+    /// One line that names the object and the error.
+    public var reason: String
+
+    /// Makes a refusal.
+    public init(_ change: RoutingChange, reason: String) {
+        self.change = change
+        self.reason = reason
+    }
+}
+
 extension RoutingState {
+    /// What takes away all that is masqd's.
+    public var removal: [RoutingChange] { changes(toRules: [], routes: []) }
+
     /// What makes masqd's rules and routes equal to these: routes before the rules that lead to them.
     func changes(toRules rules: Set<RoutingRule>, routes: Set<Route>) -> [RoutingChange] {
         let newRoutes = routes.subtracting(self.routes)

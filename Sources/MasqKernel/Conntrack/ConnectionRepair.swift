@@ -6,9 +6,14 @@ import MasqCore
 public struct ConnectionRepair: ~Copyable {
     private var scan: ConntrackScan
     private var routes: RouteFinder
+    private var ipsec: IPsecConnection
     private var judge: FlowJudge?
     /// Somebody asked again while a walk was under way: what it has passed may be wrong now.
     private var isAskedAgain = false
+    /// The IPsec policies at this walk, read when a flow that may be one's is found.
+    private var policies: IPsecPolicies?
+    /// Why a connection of the walk under way could not be judged.
+    private var failure: NetlinkError?
 
     /// How long the loop stands still at the most, in milliseconds.
     private static let pieceMilliseconds = 2
@@ -18,7 +23,9 @@ public struct ConnectionRepair: ~Copyable {
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
         let scan = try ConntrackScan()
+        let ipsec = try IPsecConnection()
         routes = try RouteFinder()
+        self.ipsec = ipsec
         self.scan = scan
     }
 
@@ -31,6 +38,7 @@ public struct ConnectionRepair: ~Copyable {
     public mutating func begin(_ judge: FlowJudge) throws(NetlinkError) {
         self.judge = judge
         routes.forget()
+        policies = nil
         if scan.isRunning {
             isAskedAgain = true
         } else {
@@ -38,34 +46,62 @@ public struct ConnectionRepair: ~Copyable {
         }
     }
 
+    /// What a walk came to.
+    public struct Outcome: Sendable {
+        /// What was found.
+        public var result: ConntrackScan.Result
+        /// Why it ended early, or why some connections could not be judged.
+        public var failure: NetlinkError?
+    }
+
     /// Goes on for a few milliseconds.
     ///
-    /// - Returns: what was found, when a walk is over.
-    /// - Throws: ``NetlinkError``; the walk is over then too.
-    public mutating func step() throws(NetlinkError) -> ConntrackScan.Result? {
+    /// - Returns: what was found, when a walk is over, also by a failure.
+    public mutating func step() -> Outcome? {
         guard scan.isRunning, let judge else { return nil }
-        var failure: NetlinkError?
-        let isOver = try scan.step(milliseconds: Self.pieceMilliseconds) { flow in
-            if judge.isLost(flow) { return .uplinkLost }
-            guard judge.isSuspicious(flow) else { return nil }
-            do throws(NetlinkError) {
-                guard let index = try routes.outputLink(of: flow) else { return nil }
-                return judge.isWrong(flow, leavingBy: index) ? .mistranslated : nil
-            } catch {
-                failure = failure ?? error
-                return nil
+        do throws(NetlinkError) {
+            let isOver = try scan.step(milliseconds: Self.pieceMilliseconds) { flow in
+                if judge.isLost(flow) { return .uplinkLost }
+                guard judge.isSuspicious(flow) else { return nil }
+                do throws(NetlinkError) {
+                    let mark = judge.routingMark(of: flow)
+                    guard let index = try routes.outputLink(of: flow, mark: mark) else { return nil }
+                    let fault = judge.fault(of: flow, leavingBy: index)
+                    if fault == .untranslated, try Self.isProtected(flow, &policies, &ipsec) { return nil }
+                    return fault
+                } catch {
+                    failure = failure ?? error
+                    return nil
+                }
             }
+            guard isOver else { return nil }
+        } catch {
+            failure = error
         }
-        if let failure { throw failure }
-        guard isOver else { return nil }
-        let result = scan.result
-        if isAskedAgain {
-            isAskedAgain = false
-            try scan.begin()
-        } else {
+        var outcome = Outcome(result: scan.result, failure: failure)
+        failure = nil
+        guard isAskedAgain else {
             self.judge = nil
+            policies = nil
             routes.forget()
+            return outcome
         }
-        return result
+        isAskedAgain = false
+        do {
+            try scan.begin()
+        } catch {
+            outcome.failure = outcome.failure ?? error
+        }
+        return outcome
+    }
+
+    /// Whether a flow's packets leave through IPsec, and so are right as they are.
+    private static func isProtected(
+        _ flow: Flow, _ policies: inout IPsecPolicies?, _ ipsec: inout IPsecConnection
+    ) throws(NetlinkError) -> Bool {
+        if let policies { return policies.protects(flow) }
+        let read = try ipsec.policies()
+        policies = read
+        return read.protects(flow)
     }
 }

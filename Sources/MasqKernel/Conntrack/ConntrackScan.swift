@@ -24,18 +24,8 @@ public struct ConntrackScan: ~Copyable {
     public struct Result: Equatable, Sendable {
         /// Entries looked at.
         public var examined = 0
-        /// Entries deleted because they were translated wrongly.
-        public var deleted = 0
-        /// The first one of those.
-        public var example: Flow?
-        /// Entries deleted because their uplink is lost.
-        public var lost = 0
-    }
-
-    /// Why an entry goes.
-    public enum Fault: Sendable {
-        case mistranslated
-        case uplinkLost
+        /// Entries deleted.
+        public var deleted = DeletedFlows()
     }
 
     /// Opens two sockets in the calling thread's network namespace.
@@ -74,7 +64,7 @@ public struct ConntrackScan: ~Copyable {
     /// - Returns: whether the walk is over.
     /// - Throws: ``NetlinkError``; the walk is over then too. An entry that could not be deleted is told at its end.
     public mutating func step(
-        milliseconds: Int, fault: (Flow) -> Fault?
+        milliseconds: Int, fault: (Flow) -> FlowFault?
     ) throws(NetlinkError) -> Bool {
         do throws(NetlinkError) {
             isRunning = try examine(milliseconds: milliseconds, fault)
@@ -90,7 +80,7 @@ public struct ConntrackScan: ~Copyable {
 
     /// - Returns: whether there is more.
     private mutating func examine(
-        milliseconds: Int, _ fault: (Flow) -> Fault?
+        milliseconds: Int, _ fault: (Flow) -> FlowFault?
     ) throws(NetlinkError) -> Bool {
         let end = ContinuousClock.now + .milliseconds(milliseconds)
         repeat {
@@ -106,7 +96,7 @@ public struct ConntrackScan: ~Copyable {
         return true
     }
 
-    private mutating func examine(_ message: NetlinkMessage, _ fault: (Flow) -> Fault?) {
+    private mutating func examine(_ message: NetlinkMessage, _ fault: (Flow) -> FlowFault?) {
         guard let entry = FlowObject(parsing: message), let flow = entry.flow else { return }
         result.examined += 1
         guard let fault = fault(flow) else { return }
@@ -116,12 +106,7 @@ public struct ConntrackScan: ~Copyable {
             refusal = refusal ?? error
             return
         }
-        switch fault {
-        case .mistranslated:
-            result.deleted += 1
-            result.example = result.example ?? flow
-        case .uplinkLost: result.lost += 1
-        }
+        result.deleted.add(flow, fault)
     }
 
     /// Deletes the very entry of a message: by tuple, zone and id, so never another one that took its place.

@@ -148,33 +148,52 @@ public struct PolicyRouting: ~Copyable {
 
 // Changes, one after the other: the kernel has no transactions for routes.
 extension PolicyRouting {
-    /// Makes changes in order, up to the first that fails.
+    /// Makes changes in order; what the kernel refuses keeps none of the others from being made.
     ///
-    /// What is to be there and is, and what is to go and is gone, is no failure.
+    /// What is to be there and is, and what is to go and is gone, is no refusal.
     ///
-    /// - Throws: ``NetlinkError`` with operation `.commit`.
-    public mutating func apply(_ changes: [RoutingChange]) throws(NetlinkError) {
+    /// - Returns: what the kernel refused.
+    /// - Throws: ``NetlinkError`` when the socket is of no use any more.
+    public mutating func apply(_ changes: [RoutingChange]) throws(NetlinkError) -> [RoutingRefusal] {
+        var refusals: [RoutingRefusal] = []
         for change in changes {
-            var request = MessageWriter(capacity: 256)
-            let sequence = nextSequence()
-            let harmless: CInt
-            switch change {
-            case .addRule(let rule):
-                harmless = EEXIST
-                request.write(rule, RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL, sequence)
-            case .deleteRule(let rule):
-                harmless = ENOENT
-                request.write(rule, RTM_DELRULE, flags: 0, sequence)
-            case .setRoute(let route):
-                harmless = EEXIST
-                request.write(route, RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, sequence)
-            case .deleteRoute(let route):
-                harmless = ESRCH
-                request.write(route, RTM_DELROUTE, flags: 0, sequence)
-            }
-            let code = try answer(to: request, sequence)
-            if code != 0, code != harmless { throw NetlinkError(.commit, code: code, object: "\(change)") }
+            let code = try apply(change)
+            guard code != 0 else { continue }
+            let error = NetlinkError(.commit, code: code, object: "\(change)")
+            refusals.append(RoutingRefusal(change, reason: "\(error)"))
         }
+        return refusals
+    }
+
+    /// Deletes every rule and route of masqd's that is there.
+    ///
+    /// - Returns: what stays.
+    /// - Throws: ``NetlinkError``.
+    public mutating func removeAll() throws(NetlinkError) -> [RoutingRefusal] {
+        try apply(try state(tables: []).removal)
+    }
+
+    /// - Returns: the kernel's error code, 0 where all is as it should be then.
+    private mutating func apply(_ change: RoutingChange) throws(NetlinkError) -> CInt {
+        var request = MessageWriter(capacity: 256)
+        let sequence = nextSequence()
+        let harmless: CInt
+        switch change {
+        case .addRule(let rule):
+            harmless = EEXIST
+            request.write(rule, RTM_NEWRULE, flags: NLM_F_CREATE | NLM_F_EXCL, sequence)
+        case .deleteRule(let rule):
+            harmless = ENOENT
+            request.write(rule, RTM_DELRULE, flags: 0, sequence)
+        case .setRoute(let route):
+            harmless = EEXIST
+            request.write(route, RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, sequence)
+        case .deleteRoute(let route):
+            harmless = ESRCH
+            request.write(route, RTM_DELROUTE, flags: 0, sequence)
+        }
+        let code = try answer(to: request, sequence)
+        return code == harmless ? 0 : code
     }
 
     private func answer(to request: borrowing MessageWriter, _ sequence: UInt32) throws(NetlinkError) -> CInt

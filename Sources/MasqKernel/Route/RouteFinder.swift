@@ -20,6 +20,7 @@ public struct RouteFinder: ~Copyable {
         var destination: IPAddress
         var source: IPAddress?
         var inputLink: Int32
+        var mark: UInt32
     }
 
     /// Opens the socket in the calling thread's network namespace.
@@ -37,12 +38,14 @@ public struct RouteFinder: ~Copyable {
 
     /// The index of the link by which a forwarded flow's next packet leaves; nothing where there is no way.
     ///
-    /// The question is asked as for a packet that comes in by the link that leads to the flow's source. Marks are not
-    /// known, so rules of policy routing that look at them are not seen.
-    public mutating func outputLink(of flow: Flow) throws(NetlinkError) -> Int32? {
-        let back = Question(destination: flow.source, source: nil, inputLink: 0)
+    /// The question is asked as for a packet that comes in by the link that leads to the flow's source.
+    ///
+    /// - Parameter mark: the packet's mark, by which rules of policy routing choose; other marks than masqd's are not known.
+    public mutating func outputLink(of flow: Flow, mark: UInt32 = 0) throws(NetlinkError) -> Int32? {
+        let back = Question(destination: flow.source, source: nil, inputLink: 0, mark: 0)
         guard let input = try answer(back) else { return nil }
-        return try answer(Question(destination: flow.destination, source: flow.source, inputLink: input))
+        return try answer(
+            Question(destination: flow.destination, source: flow.source, inputLink: input, mark: mark))
     }
 
     private mutating func answer(_ question: Question) throws(NetlinkError) -> Int32? {
@@ -68,6 +71,7 @@ public struct RouteFinder: ~Copyable {
             request.attribute(Int(RTA_SRC.rawValue), source.networkOrder)
             request.attribute(Int(RTA_IIF.rawValue), withUnsafeBytes(of: question.inputLink) { Array($0) })
         }
+        if question.mark != 0 { request.attribute(Int(RTA_MARK.rawValue), native: question.mark) }
         request.endMessage()
         var link: Int32?
         do {

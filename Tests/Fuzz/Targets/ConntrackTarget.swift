@@ -11,7 +11,7 @@ extension FuzzTarget {
         for message in NetlinkMessages(bytes) {
             guard let entry = FlowObject(parsing: message), let flow = entry.flow else { continue }
             guard judge.isSuspicious(flow) else { continue }
-            _ = judge.isWrong(flow, leavingBy: 3)
+            _ = judge.fault(of: flow, leavingBy: 3)
             guard flow.source.family == flow.translatedSource.family else {
                 return "a flow is translated from one family to another"
             }

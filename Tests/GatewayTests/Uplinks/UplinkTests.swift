@@ -69,6 +69,58 @@ struct UplinkTests {
         #expect(try gateway.leaks() == 0)
     }
 
+    @Test(
+        "A flow that stays with its uplink keeps the address that it has there, whatever other line is preferred"
+    )
+    func ownPool() throws {
+        let lines = try TwoLines()
+        let gateway = lines.gateway
+        try gateway.wan.ip("route add 192.0.2.10 dev isp-ppp0", "route add 192.0.2.20 dev isp-ppp1")
+        let blocks = [("ppp0", "192.0.2.10"), ("ppp1", "192.0.2.20")].map { interface, address in
+            """
+            [[snat]]
+            out_interface = "\(interface)"
+            source = "192.168.0.0/16"
+            to = "\(address)"
+            [[uplink]]
+            interface = "\(interface)"
+
+            """
+        }
+        let masqd = try Masqd(in: gateway.router, configuration: blocks.joined())
+        try masqd.waitForReady()
+        try gateway.wan.ip("link set isp-ppp0 down")
+        try masqd.waitForStatus(containing: "new connections leave by ppp1")
+        let phone = try Conversation(.udp, from: gateway.lan, to: Gateway.server)
+        #expect(try phone.ask().address == "192.0.2.20")
+        try gateway.wan.ip("link set isp-ppp0 up")
+        try masqd.waitForStatus(containing: "new connections leave by ppp0")
+        for port in [4731, 4732] as [UInt16] { try gateway.examineConnections(port: port) }
+        #expect(try phone.ask().address == "192.0.2.20")
+    }
+
+    @Test(
+        "An uplink whose gateway the kernel refuses is left out, and no other; that is told, and mended later"
+    )
+    func refusedGateway() throws {
+        let lines = try TwoLines()
+        let gateway = lines.gateway
+        let text = TwoLines.configuration("ppp1", "ppp0", lines: ["gateway = \"10.99.99.99\""])
+        let masqd = try Masqd(in: gateway.router, configuration: text)
+        try masqd.waitForReady()
+        let reason = "the kernel refused the route to 0.0.0.0/0 in table 7001: Network is unreachable"
+        try masqd.waitForStatus(containing: "\(reason); new connections leave by ppp0")
+        #expect(try masqd.log.contains("ppp1 is left out of [[uplink]] until the kernel takes it"))
+        #expect(try lines.policy().contains("20062:\tfrom all lookup 7002 proto 109"))
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
+        try gateway.router.ip("route add 10.99.99.99 dev ppp1")
+        try masqd.waitForStatus(containing: "new connections leave by ppp1")
+        #expect(try !masqd.status.contains("refused"))
+        #expect(try gateway.seenSource(.tcp).address == "203.0.113.9")
+        #expect(try masqd.stop() == 0)
+        #expect(try !lines.policy().contains { $0.contains("proto 109") })
+    }
+
     @Test("An ICMP error of the gateway's finds the client although the connection has an uplink's mark")
     func errors() throws {
         let lines = try TwoLines()

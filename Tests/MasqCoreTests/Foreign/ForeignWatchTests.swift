@@ -39,6 +39,23 @@ struct ForeignWatchTests {
         #expect(!reconciler.status.contains("FORWARD"))
     }
 
+    @Test("A look that fails is told once, and made again, later and later, until others commit")
+    func unread() throws {
+        var reconciler = try Self.started()
+        let failed = Event.foreignUnread(reason: "no")
+        for delay in [500, 1000, 2000, 4000, 8000, 16000, 32000] {
+            let line = Action.log(.warning, "no: can't tell whether others drop masqueraded traffic")
+            #expect(
+                reconciler.handle(failed) == (delay == 500 ? [line] : [])
+                    + [.startForeignTimer(milliseconds: delay)])
+            #expect(reconciler.handle(.foreignTimerFired).count == 1)
+        }
+        #expect(reconciler.handle(failed).isEmpty)
+        #expect(reconciler.handle(.foreignTouched) == [.startForeignTimer(milliseconds: 250)])
+        _ = reconciler.handle(.foreignAudited(ForeignReport()))
+        #expect(reconciler.handle(failed).count == 2)
+    }
+
     @Test("masqd looks when others have been quiet for a while, or after two seconds")
     func debounce() throws {
         var reconciler = try Self.started()

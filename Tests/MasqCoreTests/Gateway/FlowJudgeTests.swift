@@ -26,7 +26,7 @@ struct FlowJudgeTests {
 
     /// Both steps, as a walk through conntrack takes them.
     private func isDeleted(_ flow: Flow, _ judge: FlowJudge, leavingBy link: Int32) -> Bool {
-        judge.isSuspicious(flow) && judge.isWrong(flow, leavingBy: link)
+        judge.isSuspicious(flow) && judge.fault(of: flow, leavingBy: link) != nil
     }
 
     private static let masquerade = """
@@ -56,6 +56,72 @@ struct FlowJudgeTests {
         for destination in ["10.8.0.1", "192.168.1.1"] {
             let flow = try flow("192.168.1.2", as: "192.168.1.2", to: destination)
             #expect(!isDeleted(flow, judge, leavingBy: Self.ppp0), "\(destination)")
+        }
+    }
+
+    @Test("What others gave stays, where others translate: whatever masqd has not given itself")
+    func givenByOthers() throws {
+        let reading = Configuration.read(Self.masquerade.utf8.span, from: "a.toml")
+        let configuration = try #require(reading.configuration)
+        var given = GivenAddresses()
+        var earlier = Self.links
+        earlier.byIndex[Self.ppp0]?.addresses = [IPAddress("203.0.113.6")].compactMap { $0 }
+        given.note(configuration, earlier)
+        given.note(configuration, Self.links)
+        let judge = FlowJudge(configuration, Self.links, given: given)
+        for (translated, isDeleted) in [
+            ("203.0.113.7", false), ("192.0.2.55", false), ("203.0.113.6", true), ("192.168.1.2", true),
+            ("192.168.1.1", true),
+        ] {
+            let flow = try flow("192.168.1.2", as: translated, to: "198.51.100.80")
+            #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+        }
+    }
+
+    @Test("What the file or an uplink's prefix gave once was given by masqd")
+    func givenOnce() throws {
+        let block = """
+            [[snat]]
+            out_interface = "ppp0"
+            source = ["192.168.0.0/16", "fd00:1::/64"]
+            """
+        var given = GivenAddresses()
+        let texts = [
+            block + "\nto = [\"192.0.2.70-192.0.2.80\", \"uplink-prefix\"]",
+            block + "\nto = [\"203.0.113.10\", \"uplink-prefix\"]",
+        ]
+        let configurations = texts.compactMap {
+            Configuration.read($0.utf8.span, from: "a.toml").configuration
+        }
+        var links = Self.links
+        links.byIndex[Self.ppp0]?.addresses = [IPAddress("2001:db8:5::7")].compactMap { $0 }
+        for configuration in configurations { given.note(configuration, links) }
+        let judge = FlowJudge(try #require(configurations.last), Self.links, given: given)
+        for (source, translated, isDeleted) in [
+            ("192.168.1.2", "203.0.113.10", false), ("192.168.1.2", "192.0.2.77", true),
+            ("192.168.1.2", "198.51.100.9", false), ("fd00:1::2", "2001:db8::2", false),
+            ("fd00:1::2", "2001:db8:5::2", true), ("fd00:1::2", "2001:db8:6::2", false),
+        ] {
+            let destination = source.contains(":") ? "2001:db8:80::80" : "198.51.100.80"
+            let flow = try flow(source, as: translated, to: destination)
+            #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+        }
+    }
+
+    @Test("repair = false spares wrong translations, and not what [clients] and [destinations] refuse")
+    func withoutRepair() throws {
+        let judge = try judge(
+            Self.masquerade, "[conntrack]", "repair = false", "[clients]", "blocked = \"192.168.1.3\"",
+            "[destinations]", "blocked = \"198.51.100.66\"")
+        for (source, translated, destination, fault) in [
+            ("192.168.1.2", "192.168.1.2", "198.51.100.80", nil),
+            ("192.168.1.2", "203.0.113.6", "198.51.100.80", nil),
+            ("192.168.1.3", "203.0.113.7", "198.51.100.80", .clientRefused),
+            ("192.168.1.2", "203.0.113.7", "198.51.100.66", .destinationRefused),
+        ] as [(String, String, String, FlowFault?)] {
+            let flow = try flow(source, as: translated, to: destination)
+            let found = judge.isSuspicious(flow) ? judge.fault(of: flow, leavingBy: Self.ppp0) : nil
+            #expect(found == fault, "\(source) \(translated) \(destination)")
         }
     }
 

@@ -33,7 +33,7 @@ import Testing
         let judge = FlowJudge(entry.configuration, entry.machine.links)
         let isWrong =
             judge.isSuspicious(entry.flow)
-            && entry.route.map { judge.isWrong(entry.flow, leavingBy: $0) } == true
+            && entry.route.flatMap { judge.fault(of: entry.flow, leavingBy: $0) } != nil
         #expect(isWrong == entry.isWrong)
     }
 

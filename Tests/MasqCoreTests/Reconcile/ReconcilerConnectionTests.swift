@@ -60,7 +60,7 @@ import Testing
             source: client, destination: server, translatedSource: client, transport: 17, sourcePort: 5060,
             destinationPort: 5061)
         #expect(
-            reconciler.handle(.connectionsRepaired(deleted: 1, example: flow)) == [
+            reconciler.handle(.connectionsRepaired(DeletedFlows(1, .untranslated, flow))) == [
                 .log(
                     .notice,
                     """
@@ -71,7 +71,7 @@ import Testing
         flow.translatedSource = try #require(IPAddress("203.0.113.7"))
         flow.transport = 6
         #expect(
-            reconciler.handle(.connectionsRepaired(deleted: 7, example: flow)) == [
+            reconciler.handle(.connectionsRepaired(DeletedFlows(7, .keptAddress, flow))) == [
                 .log(
                     .notice,
                     """
@@ -79,7 +79,88 @@ import Testing
                     tcp 192.168.1.2:5060 to 198.51.100.80:5061 kept the address 203.0.113.7
                     """)
             ])
-        #expect(reconciler.handle(.connectionsRepaired(deleted: 0, example: nil)).isEmpty)
+        #expect(reconciler.handle(.connectionsRepaired(DeletedFlows())).isEmpty)
+        // What is refused will not be translated anew, whatever address it has.
+        for (fault, table) in [
+            (FlowFault.clientRefused, "[clients]"), (.destinationRefused, "[destinations]"),
+        ] {
+            #expect(
+                reconciler.handle(.connectionsRepaired(DeletedFlows(2, fault, flow))) == [
+                    .log(
+                        .notice,
+                        "2 connections deleted, which \(table) refuses: tcp 192.168.1.2:5060 to 198.51.100.80:5061"
+                    )
+                ])
+        }
+    }
+
+    @Test("With repair = false connections are examined for what a reload refuses, where it refuses anybody")
+    func refusedWithoutRepair() throws {
+        for table in ["[clients]", "[destinations]"] {
+            var reconciler = Self.started(repair: false)
+            let text = """
+                [conntrack]
+                repair = false
+                [[masquerade]]
+                out_interface = "ppp0"
+                source = "192.168.0.0/16"
+                \(table)
+                blocked = "192.0.2.0/24"
+                """
+            let blocking = try #require(Configuration.read(text.utf8.span, from: "a.toml").configuration)
+            _ = reconciler.handle(.configurationLoaded(blocking))
+            #expect(reconciler.handle(.committed(changes: 3)).last == .startRepairTimer(milliseconds: 50))
+            #expect(reconciler.handle(.repairTimerFired) == [.repairConnections])
+            // What links do makes nothing refused.
+            #expect(!reconciler.handle(.linksDumped(Links())).contains(.startRepairTimer(milliseconds: 5)))
+        }
+    }
+
+    @Test(
+        "What masqd never gave is somebody else's only while others may translate: not known is as good as may"
+    )
+    func othersTranslations() throws {
+        var reconciler = Self.started()
+        let source = try #require(IPAddress("192.168.1.2"))
+        var flow = Flow(
+            source: source, destination: try #require(IPAddress("198.51.100.80")),
+            translatedSource: try #require(IPAddress("192.0.2.55")))
+        let isSuspicious = { reconciler.flowJudge?.isSuspicious(flow) == true }
+        #expect(!isSuspicious())
+        _ = reconciler.handle(.foreignAudited(ForeignReport()))
+        #expect(isSuspicious())
+        _ = reconciler.handle(.foreignTouched)
+        #expect(!isSuspicious())
+        var report = ForeignReport()
+        report.mayTranslate = true
+        _ = reconciler.handle(.foreignAudited(report))
+        #expect(!isSuspicious())
+        // What ppp0 had before was masqd's.
+        _ = reconciler.handle(.linksDumped(Links([.link("ppp0", 7, up: true, "203.0.113.8")])))
+        flow.translatedSource = try #require(IPAddress("203.0.113.7"))
+        #expect(isSuspicious())
+    }
+
+    @Test(
+        "A walk that fails is made again, later and later, is told once, and what it deleted is told all the same"
+    )
+    func failedWalk() {
+        var reconciler = Self.started()
+        let failed = Event.connectionsRepaired(DeletedFlows(), failure: "no")
+        let line = Action.log(.error, "no: stale connections can't be found")
+        for (round, delay) in [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200].enumerated() {
+            #expect(
+                reconciler.handle(failed) == (round == 0 ? [line] : [])
+                    + [.startRepairTimer(milliseconds: delay)])
+            #expect(reconciler.handle(.repairTimerFired) == [.repairConnections])
+        }
+        #expect(reconciler.handle(failed).isEmpty)
+        #expect(reconciler.handle(.connectionsRepaired(DeletedFlows())).isEmpty)
+        let half = Event.connectionsRepaired(DeletedFlows(2, .untranslated), failure: "no")
+        #expect(reconciler.handle(half).count == 3)
+        // An alarm that was to be answered is armed again.
+        _ = reconciler.handle(.leakSeen)
+        #expect(reconciler.handle(failed).contains(.startAlarmTimer(milliseconds: 2000)))
     }
 
     @Test("The alarm is armed again after a second, and later and later where nothing could be mended")
@@ -88,21 +169,21 @@ import Testing
         for (deleted, silence) in [(3, 1000), (0, 2000), (0, 4000), (3, 1000), (0, 2000)] {
             #expect(reconciler.handle(.leakSeen) == [.repairConnections])
             #expect(
-                reconciler.handle(.connectionsRepaired(deleted: deleted, example: nil))
-                    == [.startAlarmTimer(milliseconds: silence)])
+                reconciler.handle(.connectionsRepaired(DeletedFlows(deleted, .untranslated))).last
+                    == .startAlarmTimer(milliseconds: silence))
             #expect(reconciler.handle(.alarmTimerFired) == [.rearmLeakAlarm])
         }
         for _ in 0..<10 {
             _ = reconciler.handle(.leakSeen)
-            _ = reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+            _ = reconciler.handle(.connectionsRepaired(DeletedFlows()))
         }
         _ = reconciler.handle(.leakSeen)
         #expect(
-            reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+            reconciler.handle(.connectionsRepaired(DeletedFlows()))
                 == [.startAlarmTimer(milliseconds: 60_000)])
     }
 
-    @Test("Where a ring may have been lost, the alarm is armed anew: behind each commit, and lost notifications")
+    @Test("Where a ring may have been lost, the alarm is armed anew: behind commits and lost notifications")
     func lostRing() {
         var reconciler = Self.started()
         let isArmed = { (actions: [Action]) in actions.contains(.rearmLeakAlarm) }
@@ -113,13 +194,14 @@ import Testing
         // A walk that comes will arm it, and the silence behind it is kept, but for new rules.
         _ = reconciler.handle(.leakSeen)
         #expect(!isArmed(reconciler.handle(.committed(changes: 1))))
-        _ = reconciler.handle(.connectionsRepaired(deleted: 0, example: nil))
+        _ = reconciler.handle(.connectionsRepaired(DeletedFlows()))
         #expect(!isArmed(reconciler.handle(.committed(changes: 0))))
         #expect(!isArmed(reconciler.handle(.notificationsLost)))
         #expect(isArmed(reconciler.handle(.committed(changes: 1))))
     }
 
-    @Test("A process that finds everything as it should be arms the alarm and walks: the one before may have left it")
+    @Test(
+        "A process that finds all as it should be arms the alarm and walks: the one before may have left it")
     func adopted() {
         var reconciler = Reconciler()
         _ = reconciler.handle(.configurationLoaded(.howTo))

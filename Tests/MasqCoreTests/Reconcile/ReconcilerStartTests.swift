@@ -26,7 +26,8 @@ import Testing
                 .log(.notice, "ppp0 is not there yet: the rules are, and wait for it"),
                 .log(.info, "/etc/masqd.toml is in force"),
                 .notifyReady(status: "in force: /etc/masqd.toml; waiting for ppp0"),
-                .auditForeign(ForeignAudit(.howTo, Links())), .rearmLeakAlarm, .startRepairTimer(milliseconds: 50),
+                .auditForeign(ForeignAudit(.howTo, Links())), .rearmLeakAlarm,
+                .startRepairTimer(milliseconds: 50),
             ])
     }
 
@@ -43,7 +44,8 @@ import Testing
                 .log(.notice, "ppp0 is not there yet: the rules are, and wait for it"),
                 .log(.info, "/etc/masqd.toml is in force"),
                 .notifyReady(status: "in force: /etc/masqd.toml; waiting for ppp0"),
-                .auditForeign(ForeignAudit(.howTo, Links())), .rearmLeakAlarm, .startRepairTimer(milliseconds: 50),
+                .auditForeign(ForeignAudit(.howTo, Links())), .rearmLeakAlarm,
+                .startRepairTimer(milliseconds: 50),
             ])
     }
 

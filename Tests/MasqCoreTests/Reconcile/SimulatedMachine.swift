@@ -13,8 +13,10 @@ struct SimulatedMachine {
     var links = Links()
     /// masqd's rules and routes, and others' routes; an own route goes with its link.
     var routing = RoutingState()
-    /// What every change of policy routing fails with, while it is set.
+    /// What changes of policy routing fail with, while it is set.
     var routingFailure: String?
+    /// Which changes that is.
+    var isRefused: @Sendable (RoutingChange) -> Bool = { _ in true }
     /// /proc/sys is read-only, as in a container.
     var isForwardingStuck = false
     /// What every commit fails with, while it is set.
@@ -104,14 +106,20 @@ struct SimulatedMachine {
             case .inspect(let ruleset): noticed += send(.inspected(changes: differences(from: ruleset).count))
             case .repairConnections:
                 walks += 1
-                noticed += send(.connectionsRepaired(deleted: 0, example: nil))
+                noticed += send(.connectionsRepaired(DeletedFlows()))
             case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .startReadingTimer: break
             case .auditForeign, .editForeign, .closeForeign, .startForeignTimer: break
             case .readRouting: noticed += send(.routingDumped(routing, links))
             case .changeRouting(let changes):
-                if routingFailure == nil { changes.forEach { routing.make($0) } }
+                let refused = changes.filter { routingFailure != nil && isRefused($0) }
+                changes.filter { !refused.contains($0) }.forEach { routing.make($0) }
                 noticed.append(action)
-                noticed += send(.routingChanged(failure: routingFailure))
+                noticed += send(
+                    .routingChanged(
+                        refusals: refused.map { RoutingRefusal($0, reason: routingFailure ?? "") }))
+            case .removeRouting:
+                routing.removal.forEach { routing.make($0) }
+                noticed.append(action)
             case .startRoutingTimer(let milliseconds): routingTimer = milliseconds
             case .startProbeTimer(let milliseconds): probeTimer = milliseconds
             case .sendProbes: noticed.append(action)
@@ -154,7 +162,7 @@ struct SimulatedMachine {
         case .commit, .inspect, .repairConnections, .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .log,
             .accuse,
             .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer, .readRouting,
-            .changeRouting, .sendProbes,
+            .changeRouting, .removeRouting, .sendProbes,
             .startRoutingTimer, .startProbeTimer, .startReadingTimer:
             break
         case .removeTable: table = TableModel()
@@ -185,6 +193,16 @@ extension RoutingState {
             routes.insert(route)
         case .deleteRoute(let route): routes.remove(route)
         }
+    }
+}
+
+extension DeletedFlows {
+    /// So many, of which some one is the example.
+    init(_ count: Int, _ fault: FlowFault, _ flow: Flow? = nil) {
+        self.init()
+        let nobody = IPAddress(family: .ipv4, value: 0)
+        let flow = flow ?? Flow(source: nobody, destination: nobody, translatedSource: nobody)
+        for _ in 0..<count { add(flow, fault) }
     }
 }
 

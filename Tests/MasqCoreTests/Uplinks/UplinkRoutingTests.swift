@@ -177,12 +177,58 @@ import Testing
         #expect(refused.ruleTexts.count == 7)
     }
 
+    @Test("One refused route leaves its uplink out, and no rule and no other uplink; it is tried again")
+    func refusedRoute() throws {
+        var machine = Machine()
+        machine.links = Links([.ppp0, .eth1])
+        machine.routing.families = [.ipv4]
+        machine.routingFailure = "no"
+        machine.isRefused = { if case .setRoute(let route) = $0 { route.table == 7001 } else { false } }
+        machine.routing.foreignRoutes = [
+            .to("0.0.0.0/0", via: "198.51.100.1", table: 254, link: 3, metric: 20)
+        ]
+        let start = machine.start(.ppp0BeforeEth1)
+        #expect(machine.ruleTexts.count == 7)
+        #expect(machine.routeTexts == ["table 7002: 0.0.0.0/0 via 198.51.100.1 link 3"])
+        #expect(Machine.lines(start).contains("new connections leave by eth1"))
+        #expect(!Machine.lines(start).contains("new connections leave by ppp0"))
+        #expect(
+            Machine.lines(machine.fireRoutingTimer()) == [
+                "no: ppp0 is left out of [[uplink]] until the kernel takes it"
+            ])
+        #expect(machine.status.hasSuffix("no; new connections leave by eth1"))
+        #expect(Machine.lines(machine.fireRoutingTimer()).isEmpty)
+        #expect(machine.routingTimer == 400)
+        machine.routingFailure = nil
+        #expect(Machine.lines(machine.fireRoutingTimer()) == ["new connections leave by ppp0"])
+        #expect(machine.status.hasSuffix("new connections leave by ppp0"))
+        #expect(machine.routeTexts.count == 2)
+    }
+
+    @Test("Policy routing that can't be read is told once, and read again, later and later")
+    func unread() {
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.configurationLoaded(.ppp0BeforeEth1))
+        _ = reconciler.handle(.committed(changes: 1))
+        let first = reconciler.handle(.routingUnread(reason: "no"))
+        #expect(Machine.lines(first) == ["no: connections may leave by the wrong uplink"])
+        #expect(first.contains(.startRoutingTimer(milliseconds: 100)))
+        #expect(
+            first.contains {
+                if case .notifyReady(let status) = $0 { status.contains("; no") } else { false }
+            })
+        #expect(reconciler.handle(.routingTimerFired) == [.readRouting(tables: [7001, 7002])])
+        #expect(reconciler.handle(.routingUnread(reason: "no")) == [.startRoutingTimer(milliseconds: 200)])
+    }
+
     @Test(
         "A stop, and a reload without uplinks, take everything of masqd's away; other processes' leftovers too"
     )
     func removal() {
         var machine = Machine.withTwoUplinks()
-        _ = machine.send(.stopRequested)
+        // What is there is looked up anew, since a change may have failed half way.
+        let stop = machine.send(.stopRequested)
+        #expect(stop.prefix(2) == [.removeRouting, .removeTable])
         #expect(machine.routing.rules.isEmpty && machine.routing.routes.isEmpty)
 
         var reloaded = Machine.withTwoUplinks()

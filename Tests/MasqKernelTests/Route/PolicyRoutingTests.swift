@@ -59,7 +59,7 @@ import Testing
     @Test("Rules of every kind read back as they were written, as `ip rule` prints them, and go again")
     func rules() throws {
         var scenery = try Scenery()
-        try scenery.routing.apply(Self.rules.map(RoutingChange.addRule))
+        _ = try scenery.routing.apply(Self.rules.map(RoutingChange.addRule))
         let state = try scenery.routing.state(tables: [])
         #expect(state.rules == Set(Self.rules))
         #expect(state.families == [.ipv4, .ipv6])
@@ -72,9 +72,9 @@ import Testing
         #expect(try scenery.ip("rule").filter { $0.contains("proto 109") } == printed)
         #expect(try scenery.ip("-6", "rule").filter { $0.contains("proto 109") } == printed)
         // A second time nothing is there twice, and nothing fails.
-        try scenery.routing.apply(Self.rules.map(RoutingChange.addRule))
+        _ = try scenery.routing.apply(Self.rules.map(RoutingChange.addRule))
         #expect(try scenery.ip("rule").filter { $0.contains("proto 109") } == printed)
-        for _ in 1...2 { try scenery.routing.apply(Self.rules.map(RoutingChange.deleteRule)) }
+        for _ in 1...2 { _ = try scenery.routing.apply(Self.rules.map(RoutingChange.deleteRule)) }
         #expect(try scenery.routing.state(tables: []).rules.isEmpty)
     }
 
@@ -86,7 +86,7 @@ import Testing
             try route("0.0.0.0/0", via: "203.0.113.1", scenery.link),
             try route("2001:db8::/64", scenery.link), try route("::/0", via: "fe80::1", scenery.link),
         ]
-        try scenery.routing.apply(routes.map(RoutingChange.setRoute))
+        _ = try scenery.routing.apply(routes.map(RoutingChange.setRoute))
         #expect(try scenery.routing.state(tables: []).routes == Set(routes))
         #expect(
             try scenery.ip("route", "show", "table", "7001") == [
@@ -96,12 +96,12 @@ import Testing
         // A gateway that no route leads to, and one of the other family.
         routes[1] = try route("0.0.0.0/0", via: "10.9.9.9", scenery.link, onLink: true)
         routes[3] = try route("::/0", scenery.link)
-        try scenery.routing.apply([.setRoute(routes[1]), .setRoute(routes[3])])
+        _ = try scenery.routing.apply([.setRoute(routes[1]), .setRoute(routes[3])])
         #expect(try scenery.routing.state(tables: []).routes == Set(routes))
         routes[1] = try route("0.0.0.0/0", via: "2001:db8::1", scenery.link)
-        try scenery.routing.apply([.setRoute(routes[1])])
+        _ = try scenery.routing.apply([.setRoute(routes[1])])
         #expect(try scenery.routing.state(tables: []).routes == Set(routes))
-        for _ in 1...2 { try scenery.routing.apply(routes.map(RoutingChange.deleteRoute)) }
+        for _ in 1...2 { _ = try scenery.routing.apply(routes.map(RoutingChange.deleteRoute)) }
         #expect(try scenery.routing.state(tables: []).routes.isEmpty)
     }
 
@@ -113,7 +113,7 @@ import Testing
             "route add 203.0.113.0/24 dev uplink table 7001 metric 1024")
         #expect(try scenery.routing.state(tables: []).rules.isEmpty)
         #expect(try scenery.routing.state(tables: []).routes.isEmpty)
-        try scenery.routing.apply([
+        _ = try scenery.routing.apply([
             .deleteRule(Self.rules[0]), .deleteRoute(try route("203.0.113.0/24", scenery.link)),
         ])
         #expect(try scenery.ip("rule").contains("20001:\tfrom all fwmark 0x20/0xe0 lookup 7001"))
@@ -170,23 +170,31 @@ import Testing
         #expect(filters[-1] == 2)
     }
 
-    @Test("A refusal names the object and the reason")
+    @Test("A refusal names the object and the reason, and what is behind it is made all the same")
     func refusal() throws {
         var scenery = try Scenery()
         let unreachable = try route("0.0.0.0/0", via: "10.9.9.9", scenery.link)
-        let error = #expect(throws: NetlinkError.self) {
-            try scenery.routing.apply([.setRoute(unreachable)])
-        }
+        let network = try route("203.0.113.0/24", scenery.link)
         #expect(
-            error.map { "\($0)" }
-                == "the kernel refused the route to 0.0.0.0/0 in table 7001: Network is unreachable")
+            try scenery.routing.apply([.setRoute(unreachable), .setRoute(network), .addRule(Self.rules[0])])
+                == [
+                    RoutingRefusal(
+                        .setRoute(unreachable),
+                        reason:
+                            "the kernel refused the route to 0.0.0.0/0 in table 7001: Network is unreachable")
+                ])
+        let state = try scenery.routing.state(tables: [])
+        #expect(state.rules == [Self.rules[0]])
+        #expect(state.routes == [network])
+        #expect(try scenery.routing.removeAll() == [])
+        #expect(try scenery.routing.state(tables: []).removal == [])
     }
 
     @Test("Others' rules, and others' hands on masqd's routes, ring; masqd's own changes do not")
     func bells() throws {
         var scenery = try Scenery()
         let monitor = try scenery.namespace.run { try RouteMonitor() }
-        try scenery.routing.apply([
+        _ = try scenery.routing.apply([
             .addRule(Self.rules[0]), .setRoute(try route("203.0.113.0/24", scenery.link)),
             .setRoute(try route("0.0.0.0/0", scenery.link)),
         ])

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// The addresses that masqd's rules have given to connections since this process began, as far as it knows.
+///
+/// A connection that has another one, which is none of the machine's, was translated by somebody else.
+public struct GivenAddresses: Sendable {
+    /// More are not remembered: a line that gets a new address each day is known for three years.
+    private static let maximumCount = 1024
+
+    private var targets: [NATTarget] = []
+
+    /// None.
+    public init() {}
+
+    /// Takes in what a configuration gives with the links as they are.
+    public mutating func note(_ configuration: Configuration, _ links: Links) {
+        for block in configuration.outbound {
+            switch block.translation {
+            case .routed: break
+            case .masquerade:
+                for address in addresses(of: block, links) {
+                    add(.pool(address.family, AddressRange(first: address.value, last: address.value)))
+                }
+            case .snat(let snat):
+                for case .fixed(let target) in snat.targets { add(target) }
+                guard snat.target(.ipv6) == .uplinkPrefix,
+                    let length = block.mappedSource(.ipv6)?.prefixLength
+                else { continue }
+                for address in addresses(of: block, links) where address.isGlobalUnicastIPv6 {
+                    add(.network(IPNetwork(containing: address, prefixLength: length)))
+                }
+            }
+        }
+    }
+
+    /// Whether a flow has one of them.
+    public func contains(_ flow: Flow) -> Bool {
+        targets.contains { $0.allows(flow.translatedSource, for: flow.source) }
+    }
+
+    private func addresses(of block: OutboundBlock, _ links: Links) -> [IPAddress] {
+        links.byIndex.values.filter { link in block.outInterfaces.contains { $0.matches(link.name) } }
+            .flatMap(\.addresses)
+    }
+
+    private mutating func add(_ target: NATTarget) {
+        guard !targets.contains(target) else { return }
+        if targets.count == Self.maximumCount { targets.removeFirst() }
+        targets.append(target)
+    }
+}
