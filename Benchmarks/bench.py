@@ -124,7 +124,7 @@ def measure_commits(tools, folder, workload, rounds, slow_rounds=0):
         kinds.append(contenders.ThreeCommands)
     if has_networks and contenders.Firewalld.is_there() and not (large and QUICK):
         kinds.append(contenders.Firewalld)
-    entrants = [kind(tools, folder / size.replace(" ", "-"), workload) for kind in kinds]
+    entrants = [kind(tools, folder / workload.name, workload) for kind in kinds]
     slow = (contenders.Firewalld, contenders.IptablesRestore) if large else (contenders.Firewalld,)
     try:
         # The first round is not counted: memory that is touched for the first time is slow.

@@ -61,6 +61,7 @@ class Networks:
     def __init__(self, count=1):
         self.sources = addresses(count) if count > 1 else HOW_TO
         self.is_large = count > 1
+        self.name = f"networks-{count}"
         self.title = f"{spaced(count)} networks" if self.is_large else "the how-to's network"
 
     def text(self, more=False):
@@ -75,6 +76,7 @@ class Forwards:
 
     def __init__(self, count):
         self.ports = range(10000, 10000 + count)
+        self.name = f"forwards-{count}"
         self.title = f"{spaced(count)} port forwards"
 
     def text(self, more=False):
@@ -91,6 +93,7 @@ class Blocked:
 
     def __init__(self, count):
         self.networks = addresses(count)
+        self.name = f"blocked-{count}"
         self.title = f"{spaced(count)} blocked networks"
 
     def text(self, more=False):
@@ -308,6 +311,8 @@ class Firewalld(Contender):
                 ["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={self.folder}/bus.conf"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not bus.exists():
+            if self.bus.poll() is not None:
+                raise RuntimeError("dbus-daemon ended")
             time.sleep(0.01)
         entries = "".join(f"<entry>{source}</entry>" for source in self.workload.sources)
         for path, text in {
