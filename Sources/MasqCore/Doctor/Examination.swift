@@ -129,7 +129,7 @@ extension Examination {
         /// What changes the file and puts it in force.
         var edit: [String] {
             guard case .file(let path) = origin, let check = check.first else { return [] }
-            return ["sensible-editor \(path.shellWord) && \(check) && \(putInForce)"]
+            return ["${EDITOR:-vi} \(path.shellWord) && \(check) && \(putInForce)"]
         }
 
         /// The place of a block: `masqd.toml:4`.

@@ -138,7 +138,7 @@ extension ExaminationTests.Case {
             """
             warn  the MTU of ppp0 is 1492, and [mss] clamp is 1433, larger than the 1432 that fit: where ICMP is \
             filtered, connections hang once data flows
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) {
             $0.link(HealthyGateway.ppp) { $0.mtu = 1492 }
@@ -149,7 +149,7 @@ extension ExaminationTests.Case {
             """
             warn  the MTU of ppp0 is 1492, [mss] clamp is "off", and nobody else clamps the MSS: where ICMP is \
             filtered, connections hang once data flows
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) {
             $0.link(HealthyGateway.ppp) { $0.mtu = 1492 }
@@ -171,7 +171,7 @@ extension ExaminationTests.Case {
             "segments that no packet has",
             """
             hint  the MTU of ppp0 is 1500, and [mss] clamp is 1461, larger than the 1460 that fit: it lowers nothing
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) { $0.configuration?.mss.clamp = .fixed(1461) },
         Self("a number that is for another uplink") { $0.configuration?.mss.clamp = .fixed(1452) },

@@ -9,7 +9,7 @@ extension ExaminationTests.Case {
             "a warning in the file",
             """
             warn  /etc/masqd.toml:3:1: warning: listed twice
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) {
             $0.diagnostics = [
@@ -88,7 +88,7 @@ extension ExaminationTests.Case {
             """
             warn  192.186.0.0/16 of masqd.toml:4 is no network behind this machine, which are 192.168.1.0/24 (lan0), \
             fd00:1::/64 (lan0): a typo, or a link that is not up
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) { $0.configuration?.outbound[0].source += [try IPNetwork("192.186.0.0/16")] },
         Self(
@@ -96,15 +96,15 @@ extension ExaminationTests.Case {
             """
             wrong 10.0.0.0/8 (and 1 more) of masqd.toml:4 is no network behind this machine, which are \
             192.168.1.0/24 (lan0), fd00:1::/64 (lan0): a typo, or a link that is not up
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """,
             """
             hint  192.168.1.0/24, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """,
             """
             hint  fd00:1::/64, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) {
             $0.configuration?.outbound[0].source = [
@@ -125,7 +125,7 @@ extension ExaminationTests.Case {
             "a client network that the file does not know",
             """
             hint  10.9.0.0/24, behind dmz0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """
         ) {
             $0.link(HealthyGateway.other) { $0.name = "dmz0" }

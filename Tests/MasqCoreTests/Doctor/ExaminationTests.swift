@@ -120,7 +120,7 @@ import Testing
                 "wrong /etc/masqd.toml:4:1: error: nor this",
                 """
                 wrong /etc/masqd.toml can't be used: what depends on it is not looked at
-                      type: sensible-editor /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+                      type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
                 """,
                 """
                 wrong net.ipv4.ip_forward is 0: nothing is forwarded
