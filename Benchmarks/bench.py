@@ -400,4 +400,5 @@ def main():
           f"load {about['load_before']:.1f} before and {about['load_after']:.1f} after; {report['seconds']} s; {output}")
 
 
-main()
+if __name__ == "__main__":
+    main()
