@@ -10,6 +10,12 @@ read -ra flags <<<"${TEST_BUILD_FLAGS:-}"
 export SWIFT_BACKTRACE=enable=no
 
 swift build --build-tests "${flags[@]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # The namespace has no way out, and needs none: everything is built.
-exec timeout -k 10 "${TEST_LIMIT:-900}" scripts/private-network.sh \
-    swift test --skip-build --disable-xctest "${flags[@]}" "$@" </dev/null
+timeout -k 10 "${TEST_LIMIT:-900}" scripts/private-network.sh \
+    swift test --skip-build --disable-xctest "${flags[@]}" "$@" </dev/null 2>&1 | tee "$log" && exit
+
+echo "what failed, once more:"
+grep -aE -A 8 "recorded an issue" "$log" | grep -avE "^[◇✔]" || tail -n 20 "$log"
+exit 1

@@ -32,7 +32,7 @@ struct DropLogTests {
             ("fd00:1::2", Gateway.serverIPv6, "client not allowed"),
         ] {
             let count = try log.entries().count
-            _ = gateway.isAnswered(.udp, from: source, to: server)
+            _ = try gateway.isUnanswered(.udp, from: source, to: server)
             let entry = PacketLog.Entry(
                 prefix: "masqd drop: \(reason): ", source: source, destination: server.address)
             #expect(try log.entries().dropFirst(count) == [entry])
@@ -45,7 +45,7 @@ struct DropLogTests {
             Self.configuration("[clients]", "max_connections = 1", "new_connections = \"1/hour burst 3\""))
         let gateway = scenario.gateway
         let log = try PacketLog(group: 5, in: gateway.router)
-        for _ in 0..<4 { _ = gateway.isAnswered(.udp) }
+        for _ in 0..<4 { _ = try gateway.isUnanswered(.udp) }
         #expect(
             try log.entries().map(\.prefix) == [
                 "masqd drop: too many connections: ", "masqd drop: too many connections: ",
@@ -62,7 +62,7 @@ struct DropLogTests {
         let log = try PacketLog(group: 5, in: gateway.router)
         let outside = Endpoint("198.51.100.200", 4000)
 
-        #expect(!gateway.isAnswered(.udp, to: Gateway.dmzServer))
+        #expect(try gateway.isUnanswered(.udp, to: Gateway.dmzServer))
         try RawPacket.sendUDP(from: Endpoint("192.168.1.9", 4000), to: outside, in: gateway.wan)
         try RawPacket.sendUDP(from: Endpoint("203.0.113.1", 4000), to: Self.inside, in: gateway.wan)
         try gateway.router.setSysctl("netfilter/nf_conntrack_tcp_loose", to: "0")
@@ -89,7 +89,7 @@ struct DropLogTests {
         try gateway.dialUp(addressIPv6: nil)
         try gateway.router.ip("route replace ::/0 dev ppp0")
         let log = try PacketLog(group: 5, in: gateway.router)
-        #expect(!gateway.isAnswered(.udp, to: Gateway.serverIPv6))
+        #expect(try gateway.isUnanswered(.udp, to: Gateway.serverIPv6))
         #expect(
             try log.entries() == [
                 .init(
@@ -161,8 +161,8 @@ struct DropLogTests {
             Scenario.configuration + "[clients]\nblocked = \"192.168.1.2\"\n[log]\ndrops = \"kernel\"\n")
         let gateway = scenario.gateway
         let log = try PacketLog(group: 0, in: gateway.router)
-        #expect(!gateway.isAnswered(.udp))
-        #expect(gateway.isAnswered(.udp, from: "fd00:1::2", to: Gateway.serverIPv6))
+        #expect(try gateway.isUnanswered(.udp))
+        #expect(try gateway.isAnswered(.udp, from: "fd00:1::2", to: Gateway.serverIPv6))
         #expect(try gateway.router.packets(counter: "refused") == 1)
         #expect(try log.entries() == [])
     }

@@ -42,9 +42,9 @@ public final class Conversation: Sendable {
     public func ask(limit: Duration = .seconds(10)) throws -> Endpoint {
         try socket.send(Array("who?\n".utf8))
         guard let (bytes, _) = try socket.receive(limit: limit) else {
-            throw Failure("no answer from \(server) within \(limit)")
+            throw Failure("no answer from \(server) within \(limit)", code: ETIMEDOUT)
         }
-        guard !bytes.isEmpty else { throw Failure("the server closed the connection") }
+        guard !bytes.isEmpty else { throw Failure("the server closed the connection", code: ECONNRESET) }
         let words = String(decoding: bytes, as: UTF8.self).split { $0.isWhitespace }
         guard words.count == 2, let port = UInt16(words[1]) else { throw Failure("not an answer: \(words)") }
         return Endpoint(String(words[0]), port)
@@ -64,12 +64,12 @@ public final class Conversation: Sendable {
         repeat {
             guard let (packet, _) = try socket.receive(limit: .milliseconds(Int(deadline.millisecondsLeft)))
             else {
-                throw Failure("no echo reply from \(address) within \(limit)")
+                throw Failure("no echo reply from \(address) within \(limit)", code: ETIMEDOUT)
             }
             guard EchoMessage.cookie(ofReply: packet, isIPv6: remote.isIPv6) == cookie else { continue }
             try eventually("the server's thread has read the request") { server.pingSource(cookie) != nil }
             return server.pingSource(cookie) ?? ""
         } while !deadline.isOver
-        throw Failure("no echo reply of ours within \(limit)")
+        throw Failure("no echo reply of ours within \(limit)", code: ETIMEDOUT)
     }
 }

@@ -54,3 +54,8 @@ public func eventually(
         poll(nil, 0, 1)
     }
 }
+
+extension Duration {
+    /// How long to wait for an answer that is not to come, or that is asked for again and again.
+    public static let unanswered = Duration.milliseconds(250)
+}

@@ -22,6 +22,23 @@ public struct Failure: Error, CustomStringConvertible {
     }
 }
 
+extension Failure {
+    /// Whether a question stayed without an answer, for whatever reason of the network's: not in time, refused, no way there.
+    public var isSilence: Bool {
+        guard let code else { return false }
+        return [ETIMEDOUT, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, EACCES].contains(code)
+    }
+}
+
+/// The answer, or nothing where the network gave none; whatever else goes wrong is thrown.
+public func answer<Answer>(_ question: () throws -> Answer) throws -> Answer? {
+    do {
+        return try question()
+    } catch let failure as Failure where failure.isSilence {
+        return nil
+    }
+}
+
 /// Throws the text of `errno` unless `result` is 0 or more.
 @discardableResult
 func check<Result: BinaryInteger>(_ result: Result, _ what: @autoclosure () -> String) throws -> Result {

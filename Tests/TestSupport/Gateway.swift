@@ -159,11 +159,19 @@ public final class Gateway {
         try Conversation.ping(internet, at: server.address, from: lan, source: source)
     }
 
-    /// Whether a new connection or flow from the client gets an answer; waits a quarter of a second for it.
+    /// Whether a new connection or flow from the client gets an answer.
     public func isAnswered(
+        _ transport: Conversation.Transport, from source: String? = nil, to server: Endpoint = Gateway.server,
+        limit: Duration = .seconds(10)
+    ) throws -> Bool {
+        try answer { try seenSource(transport, from: source, to: server, limit: limit) } != nil
+    }
+
+    /// Whether it gets none, for as long as it is worth waiting for what is not to come.
+    public func isUnanswered(
         _ transport: Conversation.Transport, from source: String? = nil, to server: Endpoint = Gateway.server
-    ) -> Bool {
-        (try? seenSource(transport, from: source, to: server, limit: .milliseconds(250))) != nil
+    ) throws -> Bool {
+        try !isAnswered(transport, from: source, to: server, limit: .unanswered)
     }
 
     /// Waits until the kernel takes an IPv6 address for its own, which a worker does after `addr add` has returned.

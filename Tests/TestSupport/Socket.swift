@@ -84,7 +84,7 @@ public final class Socket: @unchecked Sendable {  // nothing in it changes
         if result == 0 { return }
         guard code == EINPROGRESS else { throw Failure("connect to \(remote)", code: code) }
         guard try Deadline(in: limit).waitWritable(descriptor) else {
-            throw Failure("connect to \(remote): no answer within \(limit)")
+            throw Failure("connect to \(remote) within \(limit)", code: ETIMEDOUT)
         }
         let error = try option(Int(SOL_SOCKET), SO_ERROR)
         guard error == 0 else { throw Failure("connect to \(remote)", code: error) }

@@ -34,10 +34,10 @@ struct ForeignProgramTests {
                 .run(in: gateway.router, limit: .seconds(90)).expectSuccess()
         }
         try ufw("ufw --force enable")
-        #expect(!gateway.isAnswered(.tcp))
+        #expect(try gateway.isUnanswered(.tcp))
         let masqd = try Masqd(
             in: gateway.router, configuration: Self.configuration + "[forward]\nforeign_drop = \"open\"\n")
-        try eventually("it passes") { gateway.isAnswered(.tcp) }
+        try eventually("it passes") { try gateway.isAnswered(.tcp, limit: .unanswered) }
         let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
         #expect(try conversation.ask().address == "203.0.113.7")
         for command in [
@@ -52,7 +52,7 @@ struct ForeignProgramTests {
                 let isMasqds = { (rule: String) in rule.contains("--mark 0x1000/0x1000") }
                 return rules.count(where: isMasqds) == 1 && rules.last.map(isMasqds) == true
             }
-            try eventually("it passes after: \(command)") { gateway.isAnswered(.tcp) }
+            try eventually("it passes after: \(command)") { try gateway.isAnswered(.tcp, limit: .unanswered) }
             #expect(try conversation.ask().address == "203.0.113.7")
         }
         #expect(try masqd.stop() == 0)
@@ -118,7 +118,7 @@ struct ForeignProgramTests {
         try masqd.waitForStatus(containing: "drops masqueraded traffic")
         let line = try #require(try masqd.line(with: "to permit it: "))
         #expect(line.contains("inet firewalld filter_FORWARD (firewalld) drops"))
-        #expect(!gateway.isAnswered(.tcp))
+        #expect(try gateway.isUnanswered(.tcp))
         let advice = try #require(line.advice)
         try Command("sh", ["-ec", advice], environment: environment).run(
             in: gateway.router, limit: .seconds(90)
@@ -137,7 +137,7 @@ struct ForeignProgramTests {
         try masqd.waitForStatus(containing: "drops masqueraded traffic")
         let line = try #require(try masqd.line(with: "to permit it: "))
         #expect(line.contains(claim))
-        #expect(!gateway.isAnswered(.tcp))
+        #expect(try gateway.isUnanswered(.tcp))
         let advice = try #require(line.advice)
         try Command("unshare", "-m", "sh", "-ec", enter + advice).run(in: gateway.router, limit: .seconds(90))
             .expectSuccess()
