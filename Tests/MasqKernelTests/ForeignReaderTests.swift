@@ -42,6 +42,7 @@ struct ForeignReaderTests {
                 "ip saddr { 10.0.0.0/8, 172.16.0.0/12 }",
                 [.family(.ipv4), .address(.source, try network("10.0.0.0/8", "172.16.0.0/12"))]
             ),
+            ("iifname { \"lan0\", * }", [.not(.any([]))]),
             ("meta l4proto . th dport { tcp . 22, udp . 53 }", [.unknown]),
             ("iifname . oifname { \"lan0\" . \"ppp0\" }", [.unknown]),
             ("meta nfproto ipv6", [.family(.ipv6)]),
@@ -78,6 +79,13 @@ struct ForeignReaderTests {
             (
                 "ct state vmap { invalid : drop, new : jump a }",
                 .choose([.init(.state(1), .drop), .init(.state(8), .jump("a"))])
+            ),
+            (
+                "iifname vmap { \"lan0\" : accept, * : drop }",
+                .choose([
+                    .init(.link(.source, .name("lan0")), .accept),
+                    .init(.not(.any([.link(.source, .name("lan0"))])), .drop),
+                ])
             ),
         ] as [(String, ForeignRuleset.Effect)] {
             let namespace = try NetworkNamespace()

@@ -114,6 +114,9 @@ struct ForeignValue {
 struct ForeignSet {
     private let isInterval: Bool
     private var elements: [(key: [UInt8], isEnd: Bool, verdict: ForeignRuleset.Effect?)] = []
+    /// The element `*`, which stands for every value that no other element is of.
+    private var hasCatchAll = false
+    private var catchAllVerdict: ForeignRuleset.Effect?
 
     /// Sets with more elements are not read.
     private static let maximumCount = 4096
@@ -139,12 +142,16 @@ struct ForeignSet {
     }
 
     private mutating func append(_ attributes: Attributes) {
-        guard let key = attributes.bytes(NFTA_SET_ELEM_KEY.rawValue) else { return }
         let flags = attributes.number(NFTA_SET_ELEM_FLAGS.rawValue) ?? 0
         let data = attributes.first { $0.type == UInt16(NFTA_SET_ELEM_DATA.rawValue) }
         let verdict = data?.nested.first { $0.type == UInt16(NFTA_DATA_VERDICT.rawValue) }
-        let isEnd = flags & NFT_SET_ELEM_INTERVAL_END.rawValue != 0
-        elements.append((key, isEnd, verdict.map { .init(verdict: $0.nested) }))
+            .map { ForeignRuleset.Effect(verdict: $0.nested) }
+        if flags & NFT_SET_ELEM_CATCHALL.rawValue != 0 {
+            hasCatchAll = true
+            catchAllVerdict = verdict
+        } else if let key = attributes.bytes(NFTA_SET_ELEM_KEY.rawValue) {
+            elements.append((key, flags & NFT_SET_ELEM_INTERVAL_END.rawValue != 0, verdict))
+        }
     }
 
     /// Whether its keys are such values, and nothing beside.
@@ -154,6 +161,7 @@ struct ForeignSet {
 
     /// The condition that a value is in the set; nothing where there is no word for it.
     func condition(on value: ForeignValue) -> ForeignRuleset.Condition? {
+        if hasCatchAll { return .not(.any([])) }
         guard isOf(value) else { return nil }
         if isInterval {
             var boundaries: [UInt128: Bool] = [:]
@@ -179,6 +187,10 @@ struct ForeignSet {
         for element in elements {
             guard let condition = value.equals(element.key), let verdict = element.verdict else { return nil }
             choices.append(.init(condition, verdict))
+        }
+        if hasCatchAll {
+            guard let catchAllVerdict else { return nil }
+            choices.append(.init(.not(.any(choices.map(\.condition))), catchAllVerdict))
         }
         return .choose(choices)
     }
