@@ -63,9 +63,11 @@ extension Daemon {
         case .closeForeign(let marks):
             do {
                 try foreignEditor.removeAll(accepting: marks)
+                leftovers.remove(.foreignRules)
                 handle(.foreignClosed(marks: marks))
             } catch {
                 log(.error, "\(error): rules of masqd's stay in others' chains")
+                leftovers.insert(.foreignRules)
             }
         case .readRouting(let tables):
             do {
@@ -83,13 +85,12 @@ extension Daemon {
             }
         case .removeRouting:
             do {
-                for refusal in try policyRouting.removeAll() {
-                    log(.error, "\(refusal.reason): it stays")
-                    hasLeftovers = true
-                }
+                let refusals = try policyRouting.removeAll()
+                for refusal in refusals { log(.error, "\(refusal.reason): it stays") }
+                if refusals.isEmpty { leftovers.remove(.routing) } else { leftovers.insert(.routing) }
             } catch {
                 log(.error, "\(error): masqd's rules and routes for [[uplink]] stay")
-                hasLeftovers = true
+                leftovers.insert(.routing)
             }
         case .sendProbes(let probes):
             for (interface, error) in probeConnections.begin(probes) {
@@ -108,7 +109,7 @@ extension Daemon {
             log(severity, "\(ProcessName.describe(process: culprit.process, name: culprit.name)) \(deed)")
         case .notifyReady(let status): manager.ready(status: status)
         case .notifyStatus(let status): manager.status(status)
-        case .exit(let status): finish(status == .success && hasLeftovers ? .system : status)
+        case .exit(let status): finish(status == .success && !leftovers.isEmpty ? .system : status)
         }
     }
 

@@ -34,8 +34,10 @@ struct Daemon: ~Copyable {
     var probeConnections: ProbeConnections
     var reconciler = Reconciler()
     var hasReportedDialect = false
-    /// Something of masqd's stays in the kernel that was to go.
-    var hasLeftovers = false
+    /// What of masqd's stays in the kernel that was to go.
+    var leftovers: Set<Leftover> = []
+
+    enum Leftover { case foreignRules, routing }
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {

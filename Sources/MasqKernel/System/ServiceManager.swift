@@ -21,9 +21,11 @@ public struct ServiceManager: ~Copyable {
         path = variable("NOTIFY_SOCKET") ?? ""
         let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
         socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
-        // What somebody waits for is worth a second of the loop's time, and not more: a manager may itself hang.
-        var limit = timeval(tv_sec: 1, tv_usec: 0)
-        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        if socket >= 0 {
+            // What somebody waits for is worth a second of the loop's time, and not more: a manager may itself hang.
+            var limit = timeval(tv_sec: 1, tv_usec: 0)
+            setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
         let isMeant = variable("WATCHDOG_PID").map { Int32($0) == getpid() } ?? true
         let microseconds = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
         watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? microseconds / 2000 : nil
