@@ -45,7 +45,7 @@ struct Doctor {
 
     /// What can only be looked at with a configuration in mind.
     private func observe(_ configuration: Configuration, _ seen: inout Observations) {
-        seen.segmentClamps = observed { try ClampReader().chains() }
+        seen.segmentClamps = observed { try ClampReader.chains() }
         guard let links = seen.links.value else { return }
         var configuration = configuration
         if !configuration.uplinks.isEmpty {
@@ -70,7 +70,7 @@ struct Doctor {
             return audit.report(on: try reader.read(for: audit))
         }
         if !configuration.portForwards.isEmpty {
-            seen.listeners = observed { try ListenerReader().listeners() }
+            seen.listeners = observed { try ListenerReader.listeners() }
         }
         guard let routes = seen.routes.value else { return }
         seen.ways = observed {

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct ClampReaderTests {
     private func chains(in namespace: NetworkNamespace) throws -> [String] {
-        try namespace.run { try ClampReader().chains() }
+        try namespace.run { try ClampReader.chains() }
     }
 
     @Test("A rule that sets the MSS is found, whoever made it; one that only looks at it is none")

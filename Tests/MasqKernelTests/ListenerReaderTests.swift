@@ -11,7 +11,7 @@ import Testing
     func found() throws {
         let namespace = try NetworkNamespace()
         func listeners() throws -> Set<Listener> {
-            try namespace.run { try ListenerReader().listeners() }
+            try namespace.run { try ListenerReader.listeners() }
         }
         #expect(try listeners() == [])
         try namespace.ip("link set lo up")

@@ -9,10 +9,8 @@ import MasqCore
 /// The kernel hands out the table as fast as it is read, so memory does not grow with it, and between two pieces the
 /// loop is free for whatever else rings.
 public struct ConntrackScan: ~Copyable {
-    private let listing: NetlinkSocket
+    private var listing: NetlinkConversation
     private let deleting: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-    private var sequence: UInt32 = 0
     /// Whether a walk is under way.
     public private(set) var isRunning = false
     /// What the walk under way, or the last one, has found.
@@ -32,30 +30,26 @@ public struct ConntrackScan: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        let listing = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
+        let listing = try NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
         let deleting = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
         self.listing = listing
         self.deleting = deleting
-        buffer = .allocate(byteCount: 65536, alignment: 16)
     }
 
-    deinit { buffer.deallocate() }
-
     /// The descriptor that becomes readable when there is a piece to examine.
-    public var descriptor: CInt { listing.descriptor }
+    public var descriptor: CInt { listing.socket.descriptor }
 
     /// Begins a walk.
     ///
     /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, at the first ``step(milliseconds:fault:)``.
     public mutating func begin() throws(NetlinkError) {
-        sequence = sequence == .max ? 1 : sequence + 1
         result = Result()
         refusal = nil
         var request = MessageWriter(capacity: 64)
         request.beginConntrack(
-            IPCTNL_MSG_CT_GET, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: sequence)
+            IPCTNL_MSG_CT_GET, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: listing.nextSequence())
         request.endMessage()
-        try listing.send(request.bytes)
+        try listing.socket.send(request.bytes)
         isRunning = true
     }
 
@@ -71,7 +65,7 @@ public struct ConntrackScan: ~Copyable {
         } catch {
             isRunning = false
             // What is left would wake the loop again and again, and keep the next walk from beginning.
-            listing.discard(into: buffer)
+            listing.socket.discard(into: listing.buffer)
             throw error
         }
         if !isRunning, let refusal { throw refusal }
@@ -84,8 +78,10 @@ public struct ConntrackScan: ~Copyable {
     ) throws(NetlinkError) -> Bool {
         let end = ContinuousClock.now + .milliseconds(milliseconds)
         repeat {
-            guard let messages = try listing.receive(into: buffer, waiting: false) else { return true }
-            for message in messages where message.sequence == sequence {
+            guard let messages = try listing.socket.receive(into: listing.buffer, waiting: false) else {
+                return true
+            }
+            for message in messages where message.sequence == listing.lastSequence {
                 if let code = message.errorCode ?? message.endCode {
                     if code != 0 { throw NetlinkError(.dump, code: code, object: "connections") }
                     return false
@@ -112,7 +108,8 @@ public struct ConntrackScan: ~Copyable {
     /// Deletes the very entry of a message: by tuple, zone and id, so never another one that took its place.
     private mutating func delete(_ message: NetlinkMessage, _ family: AddressFamily) throws(NetlinkError) {
         var request = MessageWriter(capacity: 256)
-        request.beginConntrack(IPCTNL_MSG_CT_DELETE, family: family.rawValue, flags: 0, sequence: sequence)
+        request.beginConntrack(
+            IPCTNL_MSG_CT_DELETE, family: family.rawValue, flags: 0, sequence: listing.lastSequence)
         for attribute in message.attributes(after: 4) {
             switch UInt32(attribute.type) {
             case CTA_TUPLE_ORIG.rawValue:

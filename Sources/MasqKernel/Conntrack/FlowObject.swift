@@ -10,9 +10,7 @@ struct FlowObject: ~Copyable {
 
     /// Reads the entry of a message of the kernel's; nothing where the library does not understand it.
     init?(parsing message: NetlinkMessage) {
-        // Only malloc() fails in it, and Swift ends the process for that likewise.
-        guard let entry = nfct_new() else { fatalError("libnetfilter_conntrack is out of memory") }
-        self.entry = entry
+        entry = allocated(nfct_new(), "a connection")
         guard let header = message.bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self),
             nfct_nlmsg_parse(header, entry) == 0
         else { return nil }

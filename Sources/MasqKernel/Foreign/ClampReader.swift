@@ -5,34 +5,19 @@ import Glibc
 import MasqCore
 
 /// Finds the rules that make TCP send smaller segments: whose they are, and for which packets, is not looked at.
-public struct ClampReader: ~Copyable {
-    private let socket: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-
-    /// Opens the socket in the calling thread's network namespace.
-    ///
-    /// - Throws: ``NetlinkError``.
-    public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
-        buffer = .allocate(byteCount: 65536, alignment: 16)
-    }
-
-    deinit { buffer.deallocate() }
-
-    /// The chains that have such a rule, as `nft list chain` takes them, sorted; then those of iptables-legacy.
+public enum ClampReader {
+    /// The chains of the calling thread's network namespace that have such a rule, as `nft list chain` takes them, sorted; then
+    /// those of iptables-legacy.
     ///
     /// A listing that somebody disturbs is taken as it is: it is about whether there is any.
     ///
     /// - Throws: ``NetlinkError``.
-    public borrowing func chains() throws(NetlinkError) -> [String] {
-        var request = MessageWriter(capacity: 64)
-        request.beginNftables(NFT_MSG_GETRULE, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: 1)
-        request.endMessage()
+    public static func chains() throws(NetlinkError) -> [String] {
+        var connection = try NftablesConnection()
         var chains: Set<String> = []
         do {
-            try socket.dump(request, sequence: 1, object: "the rules of others", buffer: buffer) {
-                (message) throws(NetlinkError) in
-                if let chain = Self.clampingChain(message) { chains.insert(chain) }
+            try connection.list(NFT_MSG_GETRULE, "the rules of others", family: UInt8(AF_UNSPEC)) {
+                if let chain = clampingChain($0) { chains.insert(chain) }
             }
         } catch  where error.code == EINTR {
             // Enough was read.

@@ -8,16 +8,13 @@ import MasqCore
 public struct ForeignEditor: ~Copyable {
     private var connection: NftablesConnection
 
-    /// How often somebody may commit between a look and a deletion before that counts as a failure.
-    private static let maximumAttempts = 20
-
     /// Opens the connection in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) { connection = try NftablesConnection() }
 
     /// The port ID by which the kernel names these commits in events.
-    public var portID: UInt32 { connection.socket.portID }
+    public var portID: UInt32 { connection.portID }
 
     /// Makes edits: all of them, or none.
     ///
@@ -39,32 +36,21 @@ public struct ForeignEditor: ~Copyable {
     /// - Parameter marks: the bits of the mark in question.
     /// - Throws: ``NetlinkError``; then none is deleted.
     public mutating func removeAll(accepting marks: UInt32) throws(NetlinkError) {
-        for attempt in 1...Self.maximumAttempts {
-            do throws(NetlinkError) {
-                let generation = try connection.generation()
-                let edits = try deletions(accepting: marks)
-                guard !edits.isEmpty else { return }
-                do {
-                    return try connection.commit(edits, generation: generation)
-                } catch {
-                    throw error.error
-                }
+        try retrying { () throws(NetlinkError) in
+            let generation = try connection.generation()
+            let edits = try deletions(accepting: marks)
+            guard !edits.isEmpty else { return }
+            do throws(ForeignEditError) {
+                try connection.commit(edits, generation: generation)
             } catch {
-                guard error.isTransient, attempt < Self.maximumAttempts else { throw error }
+                throw error.error
             }
         }
     }
 
     private mutating func deletions(accepting marks: UInt32) throws(NetlinkError) -> [ForeignEdit] {
         var edits: [ForeignEdit] = []
-        let sequence = connection.nextSequence()
-        var request = MessageWriter(capacity: 64)
-        request.beginNftables(
-            NFT_MSG_GETRULE, family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, sequence: sequence)
-        request.endMessage()
-        try connection.socket.dump(
-            request, sequence: sequence, object: "the rules of others", buffer: connection.buffer
-        ) { (message) throws(NetlinkError) in
+        try connection.list(NFT_MSG_GETRULE, "the rules of others", family: UInt8(AF_UNSPEC)) { message in
             guard let family = ForeignRuleset.Family(message) else { return }
             let attributes = message.attributes(after: 4)
             let table = attributes.string(NFTA_RULE_TABLE.rawValue)
@@ -89,7 +75,8 @@ struct ForeignEditError: Error {
 extension NftablesConnection {
     /// Makes edits in others' chains: all of them, or none.
     mutating func commit(_ edits: [ForeignEdit], generation: UInt32) throws(ForeignEditError) {
-        var batch = Batch(firstSequence: nextSequence(), generation: generation, capacity: 1024 * edits.count)
+        var batch = Batch(
+            firstSequence: conversation.nextSequence(), generation: generation, capacity: 1024 * edits.count)
         for edit in edits { batch.append(edit) }
         finish(&batch)
         do {

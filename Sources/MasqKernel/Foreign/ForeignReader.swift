@@ -11,9 +11,6 @@ import MasqCore
 public struct ForeignReader: ~Copyable {
     private var connection: NftablesConnection
 
-    /// How often somebody may commit during the reading before that counts as a failure.
-    private static let maximumAttempts = 5
-
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
@@ -25,18 +22,14 @@ public struct ForeignReader: ~Copyable {
     ///   lead to. Absent: every rule counts.
     /// - Throws: ``NetlinkError``; `EINTR` when others never stop committing.
     public mutating func read(for audit: ForeignAudit? = nil) throws(NetlinkError) -> ForeignRuleset {
-        for _ in 1..<Self.maximumAttempts {
-            do { return try attempt(audit) } catch  where error.isTransient { continue }
+        // A look may take 0.2 s: not twenty of them, one after the other.
+        try retrying(attempts: 5) { () throws(NetlinkError) in
+            let generation = try connection.generation()
+            let listing = Result { () throws(NetlinkError) in try self.ruleset(for: audit) }
+            var read = try connection.undisturbed(listing, since: generation, "the rules of others")
+            read.generation = generation
+            return read
         }
-        return try attempt(audit)
-    }
-
-    private mutating func attempt(_ audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
-        let generation = try connection.generation()
-        let listing = Result { () throws(NetlinkError) in try self.ruleset(for: audit) }
-        var ruleset = try connection.undisturbed(listing, since: generation, "the rules of others")
-        ruleset.generation = generation
-        return ruleset
     }
 
     private mutating func ruleset(for audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
@@ -211,14 +204,9 @@ public struct ForeignReader: ~Copyable {
         _ attributes: [(UInt32, String)] = [], flags: CInt = NLM_F_DUMP,
         _ handle: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        let sequence = connection.nextSequence()
-        var request = MessageWriter(capacity: 512)
-        request.beginNftables(type, family: family?.number ?? 0, flags: flags, sequence: sequence)
-        for (type, value) in attributes { request.attribute(Int(type), value) }
-        request.endMessage()
-        try connection.socket.dump(
-            request, sequence: sequence, object: object, buffer: connection.buffer
-        ) { (message) throws(NetlinkError) in handle(message)
+        let write = { (request: inout MessageWriter) in
+            for (type, value) in attributes { request.attribute(Int(type), value) }
         }
+        try connection.list(type, object, family: family?.number ?? 0, flags: flags, write, handle)
     }
 }

@@ -15,10 +15,7 @@ struct ForeignRuleParser {
     private var effect: PendingEffect = .known(.none)
     private var handle: UInt64 = 0
     private var markChange: ForeignRuleset.MarkChange?
-    /// What the mark becomes if it is set from a register, where that is known.
-    private var marks: [UInt32: ForeignRuleset.MarkChange] = [:]
-    /// What each register holds, by its number of four bytes.
-    private var registers: [UInt32: ForeignValue] = [:]
+    private var registers = ForeignRegisters()
     /// The family that the packet has where the rule has come to this point.
     private var packetFamily: AddressFamily?
 
@@ -142,8 +139,7 @@ struct ForeignRuleParser {
     /// An expression that nothing is known of may end the rule here, and may have written to any register.
     private mutating func doubt() {
         conditions.append(.known(.unknown))
-        registers = [:]
-        marks = [:]
+        registers = ForeignRegisters()
     }
 
     private mutating func require(_ condition: ForeignRuleset.Condition) {
@@ -160,17 +156,14 @@ struct ForeignRuleParser {
     /// The mark changes, once more or for the first time.
     private mutating func change(_ new: ForeignRuleset.MarkChange) {
         markChange = markChange == nil ? new : .anything
-        // What registers hold of the mark is the old one's.
-        for (register, value) in registers { if case .mark = value.field { registers[register] = nil } }
-        marks = [:]
+        registers.forgetMark()
     }
 
     private mutating func readMeta(_ data: Attributes) {
         guard let register = data.number(NFTA_META_DREG.rawValue) else {
             // meta mark set …
             if data.number(NFTA_META_KEY.rawValue) == NFT_META_MARK.rawValue {
-                let source = Self.normalized(data.number(NFTA_META_SREG.rawValue) ?? 0)
-                change(marks[source] ?? .anything)
+                change(registers.mark(in: data.number(NFTA_META_SREG.rawValue) ?? 0) ?? .anything)
             }
             return
         }
@@ -187,7 +180,7 @@ struct ForeignRuleParser {
             case NFT_META_MARK.rawValue where markChange == nil: .mark
             default: nil
             }
-        load(field, into: register)
+        registers.load(field, into: register)
     }
 
     private mutating func readConntrack(_ data: Attributes) {
@@ -200,7 +193,7 @@ struct ForeignRuleParser {
             case NFT_CT_DIRECTION.rawValue where data.number(NFTA_CT_DIRECTION.rawValue) == nil: .direction
             default: nil
             }
-        load(field, into: register)
+        registers.load(field, into: register)
     }
 
     private mutating func readPayload(_ data: Attributes) {
@@ -221,45 +214,25 @@ struct ForeignRuleParser {
             case (.ipv6?, 24) where length <= 16: .address(.destination, .ipv6)
             default: nil
             }
-        load(isNetworkHeader ? field : nil, into: register)
-    }
-
-    private mutating func load(_ field: ForeignValue.Field?, into register: UInt32) {
-        let register = Self.normalized(register)
-        registers[register] = field.map { ForeignValue(field: $0, mask: nil) }
-        marks[register] = nil
-        if case .mark? = field { marks[register] = .init(keep: .max, flip: 0) }
+        registers.load(isNetworkHeader ? field : nil, into: register)
     }
 
     private mutating func readBitwise(_ data: Attributes) {
-        let source = Self.normalized(data.number(NFTA_BITWISE_SREG.rawValue) ?? 0)
-        let target = Self.normalized(data.number(NFTA_BITWISE_DREG.rawValue) ?? 0)
         // NFT_BITWISE_BOOL, the operation of kernels that know no other.
         let isMask = (data.number(NFTA_BITWISE_OP.rawValue) ?? 0) == 0
-        let xor = data.bytes(NFTA_BITWISE_XOR.rawValue) ?? []
-        let change = marks[source]
-        marks[target] = nil
-        if isMask, let change, let mask = data.bytes(NFTA_BITWISE_MASK.rawValue)?.native32,
-            let flip = xor.native32
-        {
-            marks[target] = .init(keep: change.keep & mask, flip: change.flip & mask ^ flip)
-        }
-        guard isMask, let mask = data.bytes(NFTA_BITWISE_MASK.rawValue), xor.allSatisfy({ $0 == 0 }),
-            var value = registers[source], value.mask == nil
-        else {
-            registers[target] = nil
-            return
-        }
-        value.mask = mask
-        registers[target] = value
+        registers.mask(
+            from: data.number(NFTA_BITWISE_SREG.rawValue) ?? 0,
+            into: data.number(NFTA_BITWISE_DREG.rawValue) ?? 0,
+            keeping: isMask ? data.bytes(NFTA_BITWISE_MASK.rawValue) : nil,
+            flipping: data.bytes(NFTA_BITWISE_XOR.rawValue) ?? [])
     }
 
     private mutating func readComparison(_ data: Attributes) {
-        let register = Self.normalized(data.number(NFTA_CMP_SREG.rawValue) ?? 0)
+        let value = registers.value(in: data.number(NFTA_CMP_SREG.rawValue) ?? 0)
         let operation = data.number(NFTA_CMP_OP.rawValue)
         let isNegated = operation == NFT_CMP_NEQ.rawValue
         guard isNegated || operation == NFT_CMP_EQ.rawValue, let bytes = data.bytes(NFTA_CMP_DATA.rawValue),
-            let condition = registers[register]?.equals(bytes)
+            let condition = value?.equals(bytes)
         else {
             conditions.append(.known(.unknown))
             return
@@ -269,15 +242,15 @@ struct ForeignRuleParser {
     }
 
     private mutating func readLookup(_ data: Attributes) {
-        let register = Self.normalized(data.number(NFTA_LOOKUP_SREG.rawValue) ?? 0)
+        let value = registers.value(in: data.number(NFTA_LOOKUP_SREG.rawValue) ?? 0)
         let name = data.string(NFTA_LOOKUP_SET.rawValue)
         let isMap = data.number(NFTA_LOOKUP_DREG.rawValue)
         let isNegated = data.number(NFTA_LOOKUP_FLAGS.rawValue) == NFT_LOOKUP_F_INV.rawValue
         if let isMap {
             // NFT_REG_VERDICT: a verdict map; any other loads a value.
             guard isMap == NFT_REG_VERDICT.rawValue else { return doubt() }
-            effect = registers[register].map { .map(name, $0) } ?? .known(.unknown)
-        } else if let value = registers[register] {
+            effect = value.map { .map(name, $0) } ?? .known(.unknown)
+        } else if let value {
             let isBehindMark = markChange != nil
             conditions.append(.lookup(name, value, isNegated: isNegated, isBehindMark: isBehindMark))
         } else {
@@ -288,11 +261,7 @@ struct ForeignRuleParser {
     private mutating func readImmediate(_ data: Attributes) {
         guard let register = data.number(NFTA_IMMEDIATE_DREG.rawValue) else { return doubt() }
         guard register == NFT_REG_VERDICT.rawValue else {
-            load(nil, into: register)
-            if let value = data.bytes(NFTA_IMMEDIATE_DATA.rawValue)?.native32 {
-                marks[Self.normalized(register)] = .init(keep: 0, flip: value)
-            }
-            return
+            return registers.load(constant: data.bytes(NFTA_IMMEDIATE_DATA.rawValue), into: register)
         }
         for attribute in data where attribute.type == UInt16(NFTA_IMMEDIATE_DATA.rawValue) {
             for verdict in attribute.nested { conclude(.init(verdict: verdict.nested)) }
@@ -314,10 +283,5 @@ struct ForeignRuleParser {
             data.raw(NFTA_TARGET_INFO.rawValue))
         if let new = target.markChange { change(new) }
         if target.effect != .none { conclude(target.effect) }
-    }
-
-    /// Registers 1 to 4 are of 16 bytes, and the same as every fourth of those that are of four (`NFT_REG32_00` = 8).
-    private static func normalized(_ register: UInt32) -> UInt32 {
-        (1...4).contains(register) ? 8 + (register - 1) * 4 : register
     }
 }

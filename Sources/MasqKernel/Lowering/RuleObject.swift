@@ -8,13 +8,7 @@ import MasqCore
 struct RuleObject: ~Copyable {
     private let rule: OpaquePointer
 
-    // Where libnftnl returns nothing below, malloc() did, or the name of an expression is a mistake of masqd's own:
-    // neither is anything that a caller could answer to, and Swift ends the process likewise.
-
-    init() {
-        guard let rule = nftnl_rule_alloc() else { fatalError("libnftnl is out of memory") }
-        self.rule = rule
-    }
+    init() { rule = allocated(nftnl_rule_alloc(), "a rule") }
 
     deinit { nftnl_rule_free(rule) }
 
@@ -34,7 +28,7 @@ struct RuleObject: ~Copyable {
     /// libnftnl can't unset an expression's attribute, nor put one in the middle of a rule: so all are added again.
     private borrowing func dropAnsweredAttributes() {
         var expressions: [OpaquePointer] = []
-        guard let iterator = nftnl_expr_iter_create(rule) else { fatalError("libnftnl is out of memory") }
+        let iterator = allocated(nftnl_expr_iter_create(rule), "an iterator")
         while let expression = nftnl_expr_iter_next(iterator) { expressions.append(expression) }
         nftnl_expr_iter_destroy(iterator)
         guard expressions.contains(where: { Self.writesOption($0) || Self.connectionLimit($0) != nil }) else {
@@ -106,7 +100,7 @@ struct RuleObject: ~Copyable {
 
     /// Makes an expression, which the rule owns once `set` returned.
     borrowing func add(_ name: String, _ set: (inout Expression) -> Void) {
-        guard let pointer = nftnl_expr_alloc(name) else { fatalError("libnftnl has no expression \(name)") }
+        let pointer = allocated(nftnl_expr_alloc(name), "an expression \(name)")
         var expression = Expression(pointer: pointer)
         set(&expression)
         nftnl_rule_add_expr(rule, pointer)
@@ -114,9 +108,7 @@ struct RuleObject: ~Copyable {
 
     /// Sets the comment that listings show.
     borrowing func setComment(_ comment: String) {
-        guard let buffer = nftnl_udata_buf_alloc(UInt32(NFT_USERDATA_MAXLEN)) else {
-            fatalError("libnftnl is out of memory")
-        }
+        let buffer = allocated(nftnl_udata_buf_alloc(UInt32(NFT_USERDATA_MAXLEN)), "a comment")
         defer { nftnl_udata_buf_free(buffer) }
         nftnl_udata_put_strz(buffer, UInt8(NFTNL_UDATA_RULE_COMMENT.rawValue), comment)
         nftnl_rule_set_data(
@@ -178,7 +170,7 @@ struct Expression {
 
     /// Sets an expression within the expression, which owns it once `set` returned.
     mutating func setNested(_ attribute: Int, _ name: String, _ set: (inout Expression) -> Void) {
-        guard let nested = nftnl_expr_alloc(name) else { fatalError("libnftnl has no expression \(name)") }
+        let nested = allocated(nftnl_expr_alloc(name), "an expression \(name)")
         var expression = Expression(pointer: nested)
         set(&expression)
         nftnl_expr_set(pointer, UInt16(attribute), UnsafeRawPointer(nested), 0)

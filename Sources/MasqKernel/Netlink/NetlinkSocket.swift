@@ -100,43 +100,6 @@ struct NetlinkSocket: ~Copyable {
 }
 
 extension NetlinkSocket {
-    /// Sends one request and hands every message of the answer to the caller, to the end of the listing.
-    ///
-    /// - Throws: ``NetlinkError`` with operation `.dump`; `EINTR` when somebody changed what was being listed.
-    func dump(
-        _ request: borrowing MessageWriter, sequence: UInt32, object: String,
-        buffer: UnsafeMutableRawBufferPointer,
-        _ handle: (NetlinkMessage) throws(NetlinkError) -> Void
-    ) throws(NetlinkError) {
-        try send(request.bytes)
-        do throws(NetlinkError) {
-            try readListing(sequence: sequence, object: object, buffer: buffer, handle)
-        } catch {
-            discard(into: buffer)
-            throw error
-        }
-    }
-
-    private func readListing(
-        sequence: UInt32, object: String, buffer: UnsafeMutableRawBufferPointer,
-        _ handle: (NetlinkMessage) throws(NetlinkError) -> Void
-    ) throws(NetlinkError) {
-        var wasInterrupted = false
-        while let messages = try receive(into: buffer, waiting: true) {
-            for message in messages where message.sequence == sequence {
-                wasInterrupted = wasInterrupted || message.flags & UInt16(NLM_F_DUMP_INTR) != 0
-                if let code = message.errorCode ?? message.endCode {
-                    if wasInterrupted { throw NetlinkError(.dump, code: EINTR, object: object) }
-                    if code != 0 { throw NetlinkError(.dump, code: code, object: object) }
-                    return
-                }
-                try handle(message)
-                // A question about one object has an answer of one message, and no end mark.
-                if message.flags & UInt16(NLM_F_MULTI) == 0 { return }
-            }
-        }
-    }
-
     /// Reads what is left of a listing that is of no use any more: before its end the kernel begins no other (`EBUSY`).
     func discard(into buffer: UnsafeMutableRawBufferPointer) {
         while true {

@@ -33,9 +33,6 @@ public struct KernelTable: ~Copyable {
         func snapshot(of ruleset: Ruleset) -> Snapshot? { self.ruleset == ruleset ? snapshot : nil }
     }
 
-    /// How often somebody else's commit may come between a look and a change before that counts as a failure.
-    private static let maximumAttempts = 20
-
     /// Opens the connection in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
@@ -54,7 +51,7 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func memory() throws(NetlinkError) -> KernelMemory {
-        try retrying { (table) throws(NetlinkError) in try table.current().memory }
+        try retrying { () throws(NetlinkError) in try current().memory }
     }
 
     /// Makes the table equal to a ruleset, in one atomic batch; sends nothing where it is equal.
@@ -65,8 +62,8 @@ public struct KernelTable: ~Copyable {
         wasDisturbed = false
         let desired = lowered(ruleset)
         if let changes = try restore(desired) { return changes }
-        let changes = try retrying { (table) throws(NetlinkError) in
-            try table.isSettled() ? [] : try table.apply(desired)
+        let changes = try retrying { () throws(NetlinkError) in
+            try isSettled() ? [] : try apply(desired)
         }
         isAsWanted = true
         if wanted?.isRescueMade == false {
@@ -147,7 +144,7 @@ public struct KernelTable: ~Copyable {
     /// - Throws: ``NetlinkError``.
     public mutating func comparison(with ruleset: Ruleset) throws(NetlinkError) -> TableComparison {
         let desired = lowered(ruleset)
-        let current = try retrying { (table) throws(NetlinkError) in try table.current() }
+        let current = try retrying { () throws(NetlinkError) in try self.current() }
         let changes = Difference.changes(from: dialect.reading(current, for: desired), to: desired)
         return TableComparison(isThere: current.tableFlags != nil, changes: changes)
     }
@@ -156,16 +153,16 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func rehearsal(of ruleset: Ruleset) throws(NetlinkError) -> TableComparison {
-        try retrying { (table) throws(NetlinkError) in
-            var comparison = try table.comparison(with: ruleset)
-            let generation = table.known?.generation ?? 0
+        try retrying { () throws(NetlinkError) in
+            var comparison = try comparison(with: ruleset)
+            let generation = known?.generation ?? 0
             guard
                 let first = Self.batches(comparison.changes, toTable: comparison.isThere).first(where: {
                     !$0.isEmpty
                 })
             else { return comparison }
             do throws(NetlinkError) {
-                try table.connection.check(first, generation: generation)
+                try connection.check(first, generation: generation)
             } catch {
                 if error.isTransient { throw error }
                 comparison.refusal = error.commitFailure
@@ -178,7 +175,7 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func remove() throws(NetlinkError) {
-        _ = try retrying { (table) throws(NetlinkError) in try table.apply(Snapshot()) }
+        _ = try retrying { () throws(NetlinkError) in try apply(Snapshot()) }
     }
 
     /// Makes the leak alarm ring again at the next leak.
@@ -189,7 +186,7 @@ public struct KernelTable: ~Copyable {
     }
 
     /// The port ID by which the kernel names masqd's own commits in events.
-    public var portID: UInt32 { connection.socket.portID }
+    public var portID: UInt32 { connection.portID }
 
     /// Whether nobody committed anything since masqd last looked.
     mutating func isUndisturbed() throws(NetlinkError) -> Bool {
@@ -235,7 +232,8 @@ public struct KernelTable: ~Copyable {
         monitor?.pause()
         let outcome = Result { () throws(NetlinkError) in try commit(&self) }
         try monitor?.resume()
-        let expected = (try? outcome.get()) ?? generation
+        // What was refused left all as it was; of two batches the first may have been taken: one look too many.
+        let expected = if case .success(let next) = outcome { next } else { generation }
         if try connection.generation() != expected { wasDisturbed = true }
         return try outcome.get()
     }
@@ -279,14 +277,5 @@ public struct KernelTable: ~Copyable {
         isAsWanted = false
         known = try connection.snapshot()
         return known?.snapshot ?? Snapshot()
-    }
-
-    private mutating func retrying<Answer>(
-        _ body: (inout KernelTable) throws(NetlinkError) -> Answer
-    ) throws(NetlinkError) -> Answer {
-        for _ in 1..<Self.maximumAttempts {
-            do { return try body(&self) } catch  where error.isTransient { continue }
-        }
-        return try body(&self)
     }
 }

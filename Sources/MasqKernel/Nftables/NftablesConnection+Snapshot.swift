@@ -88,16 +88,12 @@ extension NftablesConnection {
 
     /// Sets a stateful object's values back to where they begin.
     mutating func reset(_ object: Snapshot.StatefulObject) throws(NetlinkError) {
-        var request = MessageWriter(capacity: 256)
-        let sequence = nextSequence()
-        request.beginNftables(NFT_MSG_GETOBJ_RESET, family: Batch.family, flags: 0, sequence: sequence)
-        request.attribute(Int(NFTA_OBJ_TABLE.rawValue), Ruleset.tableName)
-        request.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
-        request.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.content.type)
-        request.endMessage()
-        try socket.dump(request, sequence: sequence, object: object.name, buffer: buffer) {
-            (_) throws(NetlinkError) in
+        let write = { (request: inout MessageWriter) in
+            request.attribute(Int(NFTA_OBJ_TABLE.rawValue), Ruleset.tableName)
+            request.attribute(Int(NFTA_OBJ_NAME.rawValue), object.name)
+            request.attribute(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: object.content.type)
         }
+        try list(NFT_MSG_GETOBJ_RESET, object.name, family: Batch.family, flags: 0, write) { _ in }
     }
 
     private mutating func setShapes() throws(NetlinkError) -> [(String, Snapshot.SetShape)] {
@@ -125,14 +121,10 @@ extension NftablesConnection {
         _ type: nf_tables_msg_types, flags: CInt = NLM_F_DUMP, table: some RawRepresentable<UInt32>,
         _ object: String, set: String? = nil, _ handle: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        var request = MessageWriter(capacity: 256)
-        let sequence = nextSequence()
-        request.beginNftables(type, family: Batch.family, flags: flags, sequence: sequence)
-        request.attribute(Int(table.rawValue), Ruleset.tableName)
-        if let set { request.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), set) }
-        request.endMessage()
-        try socket.dump(request, sequence: sequence, object: object, buffer: buffer) {
-            (message) throws(NetlinkError) in handle(message)
+        let write = { (request: inout MessageWriter) in
+            request.attribute(Int(table.rawValue), Ruleset.tableName)
+            if let set { request.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), set) }
         }
+        try list(type, object, family: Batch.family, flags: flags, write, handle)
     }
 }

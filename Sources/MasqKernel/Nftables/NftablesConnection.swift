@@ -8,46 +8,44 @@ import MasqCore
 ///
 /// Closing it would wait 8 to 25 ms for deleted objects to be freed: that is what command-line tools pay each time.
 public struct NftablesConnection: ~Copyable {
-    let socket: NetlinkSocket
-    /// Larger than any datagram of a dump (32 KiB, `netlink_dump` in net/netlink/af_netlink.c).
-    let buffer: UnsafeMutableRawBufferPointer
-    private var lastSequence: UInt32 = 0
+    var conversation: NetlinkConversation
     private var sendingCapacity = 0
 
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``: `EPROTONOSUPPORT` where the kernel has no nfnetlink.
     public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
-        buffer = .allocate(byteCount: 65536, alignment: 16)
+        conversation = try NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
         // Errors of a large batch: one message for each of its messages at the worst.
-        socket.reserve(receiving: 1 << 20)
+        conversation.socket.reserve(receiving: 1 << 20)
     }
 
-    deinit { buffer.deallocate() }
-
-    /// The next sequence number, never 0: that stands for messages that nobody asked for.
-    mutating func nextSequence() -> UInt32 {
-        lastSequence = lastSequence == .max ? 1 : lastSequence + 1
-        return lastSequence
-    }
+    /// The port ID by which the kernel names these commits in events.
+    var portID: UInt32 { conversation.socket.portID }
 
     /// The ruleset's generation, which every commit of anybody in this network namespace raises by one.
     ///
     /// - Throws: ``NetlinkError``.
     public mutating func generation() throws(NetlinkError) -> UInt32 {
-        var request = MessageWriter(capacity: 64)
-        let sequence = nextSequence()
-        request.beginNftables(NFT_MSG_GETGEN, family: UInt8(AF_UNSPEC), flags: 0, sequence: sequence)
-        request.endMessage()
         var generation: UInt32 = 0
-        try socket.dump(request, sequence: sequence, object: "table generation", buffer: buffer) { message in
-            for attribute in message.attributes(after: 4) where attribute.type == UInt16(NFTA_GEN_ID.rawValue)
-            {
-                generation = attribute.bigEndian32
-            }
+        try list(NFT_MSG_GETGEN, "table generation", family: UInt8(AF_UNSPEC), flags: 0) { message in
+            generation = message.attributes(after: 4).number(NFTA_GEN_ID.rawValue) ?? generation
         }
         return generation
+    }
+
+    /// Sends a request, and hands each message of the answer to the caller.
+    ///
+    /// - Parameter write: adds what is asked for.
+    mutating func list(
+        _ type: nf_tables_msg_types, _ object: String, family: UInt8, flags: CInt = NLM_F_DUMP,
+        _ write: (inout MessageWriter) -> Void = { _ in }, _ handle: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
+        let question = { (request: inout MessageWriter, sequence: UInt32) in
+            request.beginNftables(type, family: family, flags: flags, sequence: sequence)
+            write(&request)
+        }
+        try conversation.ask(object, question, handle)
     }
 
     /// Changes the table: all of it, or nothing.
@@ -69,15 +67,15 @@ public struct NftablesConnection: ~Copyable {
     ///
     /// - Throws: ``NetlinkError`` about the change that it would refuse.
     mutating func check(_ changes: [Change], generation: UInt32) throws(NetlinkError) {
-        var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)
+        var batch = Batch(firstSequence: conversation.nextSequence(), generation: generation, for: changes)
         for change in changes { batch.append(change) }
-        lastSequence = batch.lastSequence
+        conversation.lastSequence = batch.lastSequence
         _ = try commit(batch, changes, generation: generation)
     }
 
     /// Writes the batch of some changes.
     mutating func batch(of changes: [Change], generation: UInt32) -> Batch {
-        var batch = Batch(firstSequence: nextSequence(), generation: generation, for: changes)
+        var batch = Batch(firstSequence: conversation.nextSequence(), generation: generation, for: changes)
         for change in changes { batch.append(change) }
         finish(&batch)
         return batch
@@ -86,7 +84,7 @@ public struct NftablesConnection: ~Copyable {
     /// Writes a batch's end.
     mutating func finish(_ batch: inout Batch) {
         batch.finish()
-        lastSequence = batch.lastSequence
+        conversation.lastSequence = batch.lastSequence
     }
 
     /// Sends a batch that was written before.
@@ -123,10 +121,10 @@ public struct NftablesConnection: ~Copyable {
     mutating func commit(_ batch: borrowing Batch) throws(Refusal) {
         if batch.bytes.count > sendingCapacity {
             sendingCapacity = batch.bytes.count + 65536
-            socket.reserve(sending: sendingCapacity)
+            conversation.socket.reserve(sending: sendingCapacity)
         }
         do {
-            try socket.send(batch.bytes)
+            try conversation.socket.send(batch.bytes)
         } catch {
             let object = "a batch of \(batch.bytes.count) bytes"
             throw Refusal(error: NetlinkError(.send, code: error.code, object: object), owner: nil)
@@ -142,7 +140,9 @@ public struct NftablesConnection: ~Copyable {
         var overflow: NetlinkError?
         while true {
             do throws(NetlinkError) {
-                guard let messages = try socket.receive(into: buffer, waiting: false) else { break }
+                guard
+                    let messages = try conversation.socket.receive(into: conversation.buffer, waiting: false)
+                else { break }
                 for message in messages where batch.contains(message.sequence) {
                     guard let code = message.errorCode, code != 0, failure == nil else { continue }
                     let error = NetlinkError(.commit, code: code, object: "the batch")

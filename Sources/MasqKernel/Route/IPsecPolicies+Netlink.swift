@@ -6,20 +6,16 @@ import MasqCore
 
 /// The socket that IPsec policies are listed by, open for the daemon's life; none where the kernel has no IPsec.
 struct IPsecConnection: ~Copyable {
-    private let socket: NetlinkSocket?
-    private var sequence: UInt32 = 0
-
-    /// How often a listing that somebody disturbed is begun again before that counts as a failure.
-    private static let maximumAttempts = 20
+    private var conversation: NetlinkConversation?
 
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
     init() throws(NetlinkError) {
         do throws(NetlinkError) {
-            socket = try NetlinkSocket(bus: NETLINK_XFRM, name: "IPsec")
+            conversation = try NetlinkConversation(bus: NETLINK_XFRM, name: "IPsec")
         } catch  where error.code == EPROTONOSUPPORT {
-            socket = nil
+            conversation = nil
         }
     }
 
@@ -27,29 +23,20 @@ struct IPsecConnection: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first.
     mutating func policies() throws(NetlinkError) -> IPsecPolicies {
-        for _ in 1..<Self.maximumAttempts {
-            do { return try dump() } catch  where error.isTransient { continue }
+        try retrying { () throws(NetlinkError) in
+            var policies: [IPsecPolicies.Policy] = []
+            try conversation?.ask("IPsec policies", Self.writeQuestion) {
+                if let policy = IPsecPolicies.Policy($0) { policies.append(policy) }
+            }
+            return IPsecPolicies(policies)
         }
-        return try dump()
     }
 
-    private mutating func dump() throws(NetlinkError) -> IPsecPolicies {
-        var policies: [IPsecPolicies.Policy] = []
-        sequence = sequence == .max ? 1 : sequence + 1
-        var request = MessageWriter(capacity: 128)
-        request.beginMessage(
-            type: UInt16(XFRM_MSG_GETPOLICY), flags: UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP),
-            sequence: sequence)
+    private static func writeQuestion(to request: inout MessageWriter, _ sequence: UInt32) {
+        let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
+        request.beginMessage(type: UInt16(XFRM_MSG_GETPOLICY), flags: flags, sequence: sequence)
         // struct xfrm_userpolicy_id, of which a listing looks at nothing.
         request.append(padding: [UInt8](repeating: 0, count: 64))
-        request.endMessage()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
-        defer { buffer.deallocate() }
-        try socket?.dump(request, sequence: sequence, object: "IPsec policies", buffer: buffer) {
-            (message) throws(NetlinkError) in
-            if let policy = IPsecPolicies.Policy(message) { policies.append(policy) }
-        }
-        return IPsecPolicies(policies)
     }
 }
 

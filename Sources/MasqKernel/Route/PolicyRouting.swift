@@ -8,48 +8,38 @@ import MasqCore
 ///
 /// What is masqd's carries ``RoutingState/ownProtocol``; every deletion names it, so the kernel itself spares all else.
 public struct PolicyRouting: ~Copyable {
-    private let socket: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-    private var sequence: UInt32 = 0
+    private var conversation: NetlinkConversation
 
     /// What errors call them.
     private static let rules = "rules of policy routing"
-
-    /// How often a listing that somebody disturbed is begun again before that counts as a failure.
-    private static let maximumAttempts = 20
 
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
-        // The kernel then lists one table, or one owner's routes, and not a million of BGP's (since 4.20).
-        socket.checkStrictly()
-        buffer = .allocate(byteCount: 65536, alignment: 16)
+        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        // The kernel then lists one table, or one owner's routes (since 4.20): a million of BGP's only where they are in the main
+        // table and there are uplinks to choose from, for it can't be asked for those with a short prefix.
+        conversation.socket.checkStrictly()
     }
 
-    deinit { buffer.deallocate() }
-
     /// The port ID, by which events name who made a change.
-    public var portID: UInt32 { socket.portID }
+    public var portID: UInt32 { conversation.socket.portID }
 
     /// Reads what is masqd's, and where tables are asked for, what others have in them and in the main one.
     ///
     /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first. `EOPNOTSUPP` where tables are asked for and
     ///   the kernel has no policy routing.
     public mutating func state(tables: [UInt32]) throws(NetlinkError) -> RoutingState {
-        for _ in 1..<Self.maximumAttempts {
-            do { return try dumpState(tables) } catch  where error.isTransient { continue }
-        }
-        return try dumpState(tables)
+        try retrying { () throws(NetlinkError) in try listState(tables) }
     }
 
-    private mutating func dumpState(_ tables: [UInt32]) throws(NetlinkError) -> RoutingState {
+    private mutating func listState(_ tables: [UInt32]) throws(NetlinkError) -> RoutingState {
         var state = RoutingState()
         for family in AddressFamily.allCases {
             let header = [family.rawValue] + [UInt8](repeating: 0, count: 11)
             do {
-                try dump(RTM_GETRULE, header: header, Self.rules) {
+                try list(RTM_GETRULE, header: header, Self.rules) {
                     // A kernel without the family lists another one's.
                     guard $0.payload.count >= 12, $0.payload[0] == family.rawValue else { return }
                     state.families.insert(family)
@@ -63,9 +53,9 @@ public struct PolicyRouting: ~Copyable {
             throw NetlinkError(.dump, code: EOPNOTSUPP, object: Self.rules)
         }
         for family in state.families {
-            try dumpRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
+            try listRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
             for table in tables.isEmpty ? [] : [Route.mainTable] + tables {
-                try dumpRoutes(family, table: table) {
+                try listRoutes(family, table: table) {
                     guard !$0.isOwn else { return }
                     // With many routes in the main table most lead through a gateway to somewhere.
                     state.foreignRoutes.formUnion($0.routes.filter { $0.isDefault || $0.gateway == nil })
@@ -83,14 +73,14 @@ public struct PolicyRouting: ~Copyable {
     }
 
     /// Lists a table's routes, or without a table masqd's own in all of them.
-    private mutating func dumpRoutes(
+    private mutating func listRoutes(
         _ family: AddressFamily, table: UInt32?, _ handle: (Listed) -> Void
     ) throws(NetlinkError) {
         // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
         let owner = table == nil ? RoutingState.ownProtocol : 0
         let header = [family.rawValue, 0, 0, 0, 0, owner, 0, 0, 0, 0, 0, 0]
         do {
-            try dump(RTM_GETROUTE, header: header, "routes", table: table) { message in
+            try list(RTM_GETROUTE, header: header, "routes", table: table) { message in
                 guard message.type == UInt16(RTM_NEWROUTE), message.payload.count >= 12,
                     message.payload[0] == family.rawValue
                 else { return }
@@ -110,7 +100,7 @@ public struct PolicyRouting: ~Copyable {
     private mutating func reversePathFilters() throws(NetlinkError) -> [Int32: Int32] {
         var filters: [Int32: Int32] = [:]
         // struct netconfmsg: the family, padded to four bytes.
-        try dump(RTM_GETNETCONF, header: [UInt8(AF_INET), 0, 0, 0], "interface settings") { message in
+        try list(RTM_GETNETCONF, header: [UInt8(AF_INET), 0, 0, 0], "interface settings") { message in
             var index: Int32?
             var filter: Int32?
             for attribute in message.attributes(after: 4) {
@@ -125,24 +115,17 @@ public struct PolicyRouting: ~Copyable {
         return filters
     }
 
-    private mutating func dump(
+    private mutating func list(
         _ type: Int, header: [UInt8], _ object: String, table: UInt32? = nil,
         _ handle: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        var request = MessageWriter(capacity: 64)
-        request.beginMessage(
-            type: UInt16(type), flags: UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP), sequence: nextSequence())
-        request.append(padding: header)
-        if let table { request.attribute(Int(RTA_TABLE.rawValue), native: table) }
-        request.endMessage()
-        try socket.dump(request, sequence: sequence, object: object, buffer: buffer) {
-            (message) throws(NetlinkError) in handle(message)
+        let write = { (request: inout MessageWriter, sequence: UInt32) in
+            let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
+            request.beginMessage(type: UInt16(type), flags: flags, sequence: sequence)
+            request.append(padding: header)
+            if let table { request.attribute(Int(RTA_TABLE.rawValue), native: table) }
         }
-    }
-
-    private mutating func nextSequence() -> UInt32 {
-        sequence = sequence == .max ? 1 : sequence + 1
-        return sequence
+        try conversation.ask(object, write, handle)
     }
 }
 
@@ -176,7 +159,7 @@ extension PolicyRouting {
     /// - Returns: the kernel's error code, 0 where all is as it should be then.
     private mutating func apply(_ change: RoutingChange) throws(NetlinkError) -> CInt {
         var request = MessageWriter(capacity: 256)
-        let sequence = nextSequence()
+        let sequence = conversation.nextSequence()
         let harmless: CInt
         switch change {
         case .addRule(let rule):
@@ -198,8 +181,8 @@ extension PolicyRouting {
 
     private func answer(to request: borrowing MessageWriter, _ sequence: UInt32) throws(NetlinkError) -> CInt
     {
-        try socket.send(request.bytes)
-        while let messages = try socket.receive(into: buffer, waiting: true) {
+        try conversation.socket.send(request.bytes)
+        while let messages = try conversation.socket.receive(into: conversation.buffer, waiting: true) {
             for message in messages where message.sequence == sequence {
                 if let code = message.errorCode { return code }
             }

@@ -8,9 +8,7 @@ import MasqCore
 ///
 /// Many flows share a source or a destination, so answers are kept for as long as one examination takes.
 public struct RouteFinder: ~Copyable {
-    private let socket: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-    private var sequence: UInt32 = 0
+    private var conversation: NetlinkConversation
     private var answers: [Question: Int32?] = [:]
 
     /// More different questions than this are asked again, so that memory stays bounded.
@@ -21,17 +19,29 @@ public struct RouteFinder: ~Copyable {
         var source: IPAddress?
         var inputLink: Int32
         var mark: UInt32
+
+        func write(to request: inout MessageWriter, _ sequence: UInt32) {
+            let flags = UInt16(NLM_F_REQUEST)
+            request.beginMessage(type: UInt16(RTM_GETROUTE), flags: flags, sequence: sequence)
+            // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
+            let length = UInt8(destination.family.bitCount)
+            request.append(padding: [destination.family.rawValue, length, source == nil ? 0 : length, 0])
+            request.append(padding: [UInt8](repeating: 0, count: 8))
+            request.attribute(Int(RTA_DST.rawValue), destination.networkOrder)
+            if let source {
+                request.attribute(Int(RTA_SRC.rawValue), source.networkOrder)
+                request.attribute(Int(RTA_IIF.rawValue), native: UInt32(bitPattern: inputLink))
+            }
+            if mark != 0 { request.attribute(Int(RTA_MARK.rawValue), native: mark) }
+        }
     }
 
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
-        buffer = .allocate(byteCount: 16384, alignment: 16)
+        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
     }
-
-    deinit { buffer.deallocate() }
 
     /// Forgets every answer: routes may have changed.
     public mutating func forget() { answers = [:] }
@@ -57,28 +67,9 @@ public struct RouteFinder: ~Copyable {
     }
 
     private mutating func ask(_ question: Question) throws(NetlinkError) -> Int32? {
-        sequence = sequence == .max ? 1 : sequence + 1
-        let family = question.destination.family
-        var request = MessageWriter(capacity: 128)
-        request.beginMessage(
-            type: UInt16(RTM_GETROUTE), flags: UInt16(NLM_F_REQUEST), sequence: sequence)
-        // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
-        let length = UInt8(family.bitCount)
-        request.append(padding: [family.rawValue, length, question.source == nil ? 0 : length, 0])
-        request.append(padding: [UInt8](repeating: 0, count: 8))
-        request.attribute(Int(RTA_DST.rawValue), question.destination.networkOrder)
-        if let source = question.source {
-            request.attribute(Int(RTA_SRC.rawValue), source.networkOrder)
-            request.attribute(Int(RTA_IIF.rawValue), withUnsafeBytes(of: question.inputLink) { Array($0) })
-        }
-        if question.mark != 0 { request.attribute(Int(RTA_MARK.rawValue), native: question.mark) }
-        request.endMessage()
         var link: Int32?
         do {
-            try socket.dump(request, sequence: sequence, object: "a route", buffer: buffer) {
-                (message) throws(NetlinkError) in
-                link = message.outputLink ?? link
-            }
+            try conversation.ask("a route", question.write) { link = $0.outputLink ?? link }
         } catch  where error.operation == .dump && !error.isTransient {
             return nil  // ENETUNREACH, EHOSTUNREACH, EXDEV (rp_filter) …: there is no way
         }

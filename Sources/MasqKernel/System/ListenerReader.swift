@@ -5,44 +5,37 @@ import Glibc
 import MasqCore
 
 /// Lists the sockets that wait for whoever comes, of every process in the network namespace; needs no privilege.
-public struct ListenerReader: ~Copyable {
-    private let socket: NetlinkSocket
-    private let buffer: UnsafeMutableRawBufferPointer
-
-    /// Opens the socket in the calling thread's network namespace.
-    ///
-    /// - Throws: ``NetlinkError``.
-    public init() throws(NetlinkError) {
-        socket = try NetlinkSocket(bus: CInt(NETLINK_SOCK_DIAG), name: "sock_diag")
-        buffer = .allocate(byteCount: 32768, alignment: 16)
-    }
-
-    deinit { buffer.deallocate() }
-
+public enum ListenerReader {
     /// TCP sockets that listen, and UDP sockets without a peer; those on the loopback's addresses too.
     ///
     /// - Throws: ``NetlinkError``; `ENOENT` where the kernel has no tcp_diag or udp_diag.
-    public borrowing func listeners() throws(NetlinkError) -> Set<Listener> {
+    public static func listeners() throws(NetlinkError) -> Set<Listener> {
+        var conversation = try NetlinkConversation(bus: CInt(NETLINK_SOCK_DIAG), name: "sock_diag")
         var listeners: Set<Listener> = []
         for family in AddressFamily.allCases {
             for transport in [Rule.TransportProtocol.tcp, .udp] {
-                // TCP_LISTEN, and TCP_CLOSE, which stands for a UDP socket that is not connected (net/tcp_states.h).
-                let state: UInt32 = transport == .tcp ? 1 << 10 : 1 << 7
-                // struct inet_diag_req_v2: family, protocol, extensions, filling, the states, and an inet_diag_sockid.
-                var request = MessageWriter(capacity: 128)
-                let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
-                request.beginMessage(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: 1)
-                request.append(padding: [family.rawValue, transport.rawValue, 0, 0])
-                withUnsafeBytes(of: state) { request.append(padding: Array($0)) }
-                request.append(padding: [UInt8](repeating: 0, count: 48))
-                request.endMessage()
-                try socket.dump(request, sequence: 1, object: "the machine's services", buffer: buffer) {
-                    (message) throws(NetlinkError) in
-                    if let listener = Listener(message, transport) { listeners.insert(listener) }
+                let write = { (request: inout MessageWriter, sequence: UInt32) in
+                    writeQuestion(to: &request, sequence, family, transport)
+                }
+                try conversation.ask("the machine's services", write) {
+                    if let listener = Listener($0, transport) { listeners.insert(listener) }
                 }
             }
         }
         return listeners
+    }
+
+    private static func writeQuestion(
+        to request: inout MessageWriter, _ sequence: UInt32, _ family: AddressFamily,
+        _ transport: Rule.TransportProtocol
+    ) {
+        let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
+        request.beginMessage(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
+        // struct inet_diag_req_v2: family, protocol, extensions, filling, the states, and an inet_diag_sockid.
+        request.append(padding: [family.rawValue, transport.rawValue, 0, 0])
+        // TCP_LISTEN, and TCP_CLOSE, which stands for a UDP socket that is not connected (net/tcp_states.h).
+        request.append(UInt32(transport == .tcp ? 1 << 10 : 1 << 7))
+        request.append(padding: [UInt8](repeating: 0, count: 48))
     }
 }
 

@@ -15,20 +15,18 @@ import Testing
         arguments: [(UInt32(4711), UInt8(0), ENOENT), (254, 1, EINVAL)])
     func fails(table: UInt32, scope: UInt8, code: CInt) throws {
         let namespace = try NetworkNamespace()
-        let socket = try namespace.run { try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") }
-        socket.checkStrictly()
-        var request = MessageWriter()
-        let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
-        request.beginMessage(type: UInt16(RTM_GETROUTE), flags: flags, sequence: 1)
-        request.append(padding: [UInt8(AF_INET), 0, 0, 0, 0, 0, scope, 0, 0, 0, 0, 0])
-        request.attribute(Int(RTA_TABLE.rawValue), native: table)
-        request.endMessage()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
-        defer { buffer.deallocate() }
+        var conversation = try namespace.run {
+            try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        }
+        conversation.socket.checkStrictly()
+        let write = { (request: inout MessageWriter, sequence: UInt32) in
+            let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
+            request.beginMessage(type: UInt16(RTM_GETROUTE), flags: flags, sequence: sequence)
+            request.append(padding: [UInt8(AF_INET), 0, 0, 0, 0, 0, scope, 0, 0, 0, 0, 0])
+            request.attribute(Int(RTA_TABLE.rawValue), native: table)
+        }
         do {
-            try socket.dump(request, sequence: 1, object: "routes", buffer: buffer) {
-                (_) throws(NetlinkError) in
-            }
+            try conversation.ask("routes", write) { _ in }
             Issue.record("nothing was thrown")
         } catch {
             #expect(error == NetlinkError(.dump, code: code, object: "routes"))
@@ -40,28 +38,23 @@ import Testing
         let namespace = try NetworkNamespace()
         let commands = (0..<2000).map { "addr add 10.0.\($0 / 250).\($0 % 250 + 1)/32 dev lo\n" }.joined()
         try Command("ip", "-batch", "-").run(in: namespace, input: commands).expectSuccess()
-        let socket = try namespace.run { try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") }
-        try socket.overflow()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
-        defer { buffer.deallocate() }
-        func addresses(_ sequence: UInt32) throws(NetlinkError) -> Int {
-            var request = MessageWriter()
+        var conversation = try namespace.run {
+            try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        }
+        try conversation.socket.overflow()
+        let write = { (request: inout MessageWriter, sequence: UInt32) in
             let flags = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP)
             request.beginMessage(type: UInt16(RTM_GETADDR), flags: flags, sequence: sequence)
             request.append(padding: [UInt8(AF_INET), 0, 0, 0, 0, 0, 0, 0])
-            request.endMessage()
-            var count = 0
-            try socket.dump(request, sequence: sequence, object: "addresses", buffer: buffer) {
-                (_) throws(NetlinkError) in count += 1
-            }
-            return count
         }
         do {
-            _ = try addresses(2)
+            try conversation.ask("addresses", write) { _ in }
             Issue.record("nothing was lost")
         } catch {
             #expect(error.code == ENOBUFS)
         }
-        #expect(try addresses(3) == 2001)
+        var count = 0
+        try conversation.ask("addresses", write) { _ in count += 1 }
+        #expect(count == 2001)
     }
 }

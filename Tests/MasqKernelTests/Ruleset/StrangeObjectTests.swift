@@ -37,8 +37,9 @@ import Testing
         _ = try table.apply(ruleset)
         let before = try TableListing(in: namespace)
         var connection = try namespace.connection()
+        let generation = try connection.generation()
         var batch = Batch(
-            firstSequence: connection.nextSequence(), generation: try connection.generation(), capacity: 256)
+            firstSequence: connection.conversation.nextSequence(), generation: generation, capacity: 256)
         batch.begin(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, table: NFTA_SET_ELEM_LIST_TABLE)
         batch.writer.attribute(Int(NFTA_SET_ELEM_LIST_SET.rawValue), "masquerade_1_source")
         batch.writer.nest(Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)) {
