@@ -26,7 +26,8 @@ public struct GivenAddresses: Sendable {
                 guard snat.target(.ipv6) == .uplinkPrefix,
                     let length = block.mappedSource(.ipv6)?.prefixLength
                 else { continue }
-                for address in addresses(of: block, links) where address.isGlobalUnicastIPv6 {
+                let own = snat.prefixFrom.map { links.named($0)?.addresses ?? [] }
+                for address in own ?? addresses(of: block, links) where address.isGlobalUnicastIPv6 {
                     add(.network(IPNetwork(containing: address, prefixLength: length)))
                 }
             }

@@ -108,6 +108,32 @@ struct FlowJudgeTests {
         }
     }
 
+    @Test("So was what the prefix of the link gave once that the file names, and nothing of the uplink's own")
+    func givenByDelegation() throws {
+        let text = """
+            [[snat]]
+            out_interface = "ppp0"
+            source = "fd00:1::/64"
+            to = "uplink-prefix"
+            prefix_from = "npt0"
+            """
+        let configuration = try #require(Configuration.read(text.utf8.span, from: "a.toml").configuration)
+        var links = Self.links
+        var given = GivenAddresses()
+        for address in ["2001:db8:5::1", "2001:db8:6::1"] {
+            links.byIndex[9] = Link(
+                index: 9, name: "npt0", isUp: true, addresses: [try #require(IPAddress(address))])
+            given.note(configuration, links)
+        }
+        let judge = FlowJudge(configuration, links, given: given)
+        for (translated, isDeleted) in [
+            ("2001:db8:6::2", false), ("2001:db8:5::2", true), ("2001:db8::2", false),
+        ] {
+            let flow = try flow("fd00:1::2", as: translated, to: "2001:db8:80::80")
+            #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
+        }
+    }
+
     @Test("repair = false spares wrong translations, and not what [clients] and [destinations] refuse")
     func withoutRepair() throws {
         let judge = try judge(
