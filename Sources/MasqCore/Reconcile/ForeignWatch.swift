@@ -82,7 +82,11 @@ struct ForeignWatch: Sendable {
     }
 
     mutating func timerFired(_ configuration: Configuration?, _ links: Links) -> [Action] {
-        guard let configuration, audited != nil else { return [] }
+        guard let configuration, audited != nil else {
+            // Or the next touch would wait for a timer that does not run.
+            delays = 0
+            return []
+        }
         let waited = delays * pauseMilliseconds
         if wasTouchedAgain, waited < Self.maximumDelays * Self.delayMilliseconds { return delay() }
         delays = 0

@@ -111,6 +111,21 @@ struct ForeignWatchTests {
         #expect(!reconciler.status.contains("FORWARD"))
         #expect(reconciler.handle(.foreignTouched) == [])
     }
+
+    @Test("A look that \"off\" came before is no reason not to look again behind it")
+    func offMeanwhile() throws {
+        var reconciler = try Self.started()
+        let delay = [Action.startForeignTimer(milliseconds: 250)]
+        #expect(reconciler.handle(.foreignTouched) == delay)
+        for foreignDrop in [Configuration.ForeignDrop.off, .report] {
+            var configuration = try Self.configuration()
+            configuration.forward.foreignDrop = foreignDrop
+            _ = reconciler.handle(.configurationLoaded(configuration))
+            _ = reconciler.handle(.committed(changes: 0))
+            if foreignDrop == .off { #expect(reconciler.handle(.foreignTimerFired) == []) }
+        }
+        #expect(reconciler.handle(.foreignTouched) == delay)
+    }
 }
 
 @Suite("When masqd opens others' chains, and closes them")
