@@ -152,7 +152,9 @@ extension Daemon {
 
     mutating func examineConnections() {
         guard let outcome = connections.step() else { return }
-        handle(.connectionsRepaired(outcome.result.deleted, failure: outcome.failure.map { "\($0)" }))
+        let failure = outcome.failure.map { "\($0)" }
+        handle(
+            .connectionsRepaired(outcome.result.deleted, failure: failure, isFollowed: outcome.isFollowed))
     }
 
     private mutating func reportDialect() {

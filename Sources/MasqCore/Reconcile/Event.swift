@@ -33,7 +33,9 @@ public enum Event: Equatable, Sendable {
     /// The last `rearmLeakAlarm` did not work.
     case alarmFailed(reason: String)
     /// The answer to `repairConnections`: these were deleted; and why not all were looked at, if so.
-    case connectionsRepaired(DeletedFlows, failure: String? = nil)
+    ///
+    /// Where it was asked again meanwhile, another walk follows, and only that one's answer is about all connections.
+    case connectionsRepaired(DeletedFlows, failure: String? = nil, isFollowed: Bool = false)
     /// The answer to `inspect`: so many objects are not as they should be.
     case inspected(changes: Int)
     /// Somebody else changed a table of his own.

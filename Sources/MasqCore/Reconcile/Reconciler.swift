@@ -88,8 +88,9 @@ public struct Reconciler: Sendable {
             return repairConnections()
         case .alarmFailed(let reason):
             return alarm.failed(reason)
-        case .connectionsRepaired(let deleted, let failure):
-            if failure == nil { routing.lost = [] }
+        case .connectionsRepaired(let deleted, let failure, let isFollowed):
+            // Who was lost while it was under way is in the one that follows.
+            if failure == nil, !isFollowed { routing.lost = [] }
             return deleted.lines.map { .log(.notice, $0) } + alarm.answered(deleted: deleted.mistranslated)
                 + walk.ended(failure: failure)
         case .inspected(let changes):

@@ -52,6 +52,8 @@ public struct ConnectionRepair: ~Copyable {
         public var result: ConntrackScan.Result
         /// Why it ended early, or why some connections could not be judged.
         public var failure: NetlinkError?
+        /// Whether another one has begun, since somebody asked for it while this one was under way.
+        public var isFollowed = false
     }
 
     /// Goes on for a few milliseconds.
@@ -89,6 +91,7 @@ public struct ConnectionRepair: ~Copyable {
         isAskedAgain = false
         do {
             try scan.begin()
+            outcome.isFollowed = true
         } catch {
             outcome.failure = outcome.failure ?? error
         }

@@ -71,6 +71,9 @@ import Testing
         for mark in [0, 0x40, 0x50, 0xf, 0x10, 0xffff_ff00] as [UInt32] {
             #expect(!judge.isLost(try flow(mark)), "\(mark)")
         }
+        // A walk that had begun before is over, and has seen half of them.
+        _ = reconciler.handle(.connectionsRepaired(DeletedFlows(), isFollowed: true))
+        #expect(try #require(reconciler.flowJudge).isLost(try flow(0x20)))
         #expect(
             Machine.lines(reconciler.handle(.connectionsRepaired(DeletedFlows(3, .uplinkLost)))) == [
                 "3 connections of lost uplinks deleted"

@@ -160,6 +160,23 @@ import Testing
         print("200 000 entries: \(spent) of processor time, \(pieces) pieces")
     }
 
+    @Test("Who asks while a walk is under way gets another one, and knows that it follows")
+    func askedAgain() throws {
+        let stale = try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1001)
+        try table.fill([stale])
+        var repair = try namespace.run { try ConnectionRepair() }
+        try repair.begin(judge)
+        try repair.begin(judge)
+        var followed: [Bool] = []
+        while followed.last != false {
+            guard let outcome = repair.step() else { continue }
+            #expect(outcome.failure == nil)
+            #expect(outcome.result.deleted.mistranslated == (followed.isEmpty ? 1 : 0))
+            followed.append(outcome.isFollowed)
+        }
+        #expect(followed == [true, false])
+    }
+
     @Test("A walk that failed leaves nothing to read, and the next one sees every entry")
     func failed() throws {
         let flows = try (0..<3000).map {
