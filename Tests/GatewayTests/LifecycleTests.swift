@@ -90,7 +90,8 @@ struct LifecycleTests {
 
     @Test("What was done to the table while masqd was dead is undone at the next start")
     func mended() throws {
-        let scenario = try Scenario()
+        let configuration = Scenario.configuration.replacing("/16\"", with: "/16\", \"10.0.0.0/8\"")
+        let scenario = try Scenario(configuration)
         let router = scenario.gateway.router
         let table = try router.nftListing("table", "inet", "masqd")
         try scenario.masqd.stop(SIGKILL)
@@ -102,7 +103,7 @@ struct LifecycleTests {
             add chain inet masqd stray { type filter hook forward priority 10; policy drop; }
 
             """)
-        let next = try Masqd(in: router, configuration: Scenario.configuration)
+        let next = try Masqd(in: router, configuration: configuration)
         try next.waitForReady()
         #expect(try router.nftListing("table", "inet", "masqd") == table)
         #expect(try scenario.gateway.seenSource(.tcp).address == "203.0.113.7")

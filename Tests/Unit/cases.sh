@@ -7,7 +7,7 @@ set -uo pipefail
 # shellcheck source=scripts/lab/guest/usr/local/lib/lab/claims.sh
 . /usr/local/lib/lab/claims.sh
 
-sources() { nft list set inet masqd masquerade_1_source; }
+sources() { nft list chain inet masqd translate_ppp0; }
 capabilities() { sed -n "s/^$1:\t*//p" "/proc/$(pid)/status"; }
 configure() { printf '[[masquerade]]\nout_interface = "ppp0"\nsource = ["%s"]\n' "$1" >/etc/masqd.toml; }
 

@@ -13,6 +13,14 @@ public struct AddressRange: Hashable, Sendable {
         self.first = first
         self.last = last
     }
+
+    /// The network that it is, if it is one.
+    func network(in family: AddressFamily) -> IPNetwork? {
+        let size = last - first
+        guard size & (size &+ 1) == 0, first & size == 0 else { return nil }
+        let prefixLength = family.bitCount - (UInt128.bitWidth - size.leadingZeroBitCount)
+        return IPNetwork(containing: IPAddress(family: family, value: first), prefixLength: prefixLength)
+    }
 }
 
 /// A set of addresses of one family: sorted ranges that neither overlap nor touch.

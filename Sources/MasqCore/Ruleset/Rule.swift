@@ -28,6 +28,8 @@ public struct Rule: Equatable, Sendable {
         case interface(Direction, InterfacePattern)
         /// The interface's name is in a set: `iifname @set`.
         case interfaceIn(Direction, set: String)
+        /// The address is in a network: `ip saddr 192.168.0.0/16`.
+        case network(AddressSide, IPNetwork)
         /// The address is in a set: `ip saddr @set`.
         case address(AddressFamily, AddressSide, set: String)
         /// The address is of the family, and not in a set: `ip saddr != @set`.

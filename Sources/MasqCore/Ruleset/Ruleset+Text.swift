@@ -157,13 +157,8 @@ extension FieldValue {
 extension AddressRange {
     /// A network where the range is one, else `first-last`.
     fileprivate func text(in family: AddressFamily) -> String {
-        let size = last - first
-        let prefixLength = family.bitCount - (UInt128.bitWidth - size.leadingZeroBitCount)
-        let first = IPAddress(family: family, value: first)
-        if size & (size &+ 1) == 0, first.value & size == 0 {
-            return "\(IPNetwork(containing: first, prefixLength: prefixLength))"
-        }
-        return "\(first)-\(IPAddress(family: family, value: last))"
+        if let network = network(in: family) { return "\(network)" }
+        return "\(IPAddress(family: family, value: first))-\(IPAddress(family: family, value: last))"
     }
 }
 

@@ -10,7 +10,7 @@ extension Ruleset {
     public static func desired(
         _ configuration: Configuration, memory: KernelMemory = [], without lacking: Set<KernelFeature> = []
     ) -> Ruleset {
-        RulesetBuilder(configuration, memory: memory, lacking: lacking).build()
+        RulesetBuilder(configuration, memory: memory, lacking: lacking).build().inliningSingleElements()
     }
 
     /// The same with all that `foreign_drop = "open"` may add where others drop masqueraded traffic: what people read.

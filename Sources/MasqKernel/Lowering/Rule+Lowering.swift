@@ -38,6 +38,11 @@ extension Rule.Match {
             // iifname @set
             rule.loadInterfaceName(direction)
             rule.lookUp(set)
+        case .network(let side, let network):
+            // ip saddr 192.168.0.0/16
+            if known != network.family { rule.require(network.family) }
+            known = network.family
+            rule.require(network, side)
         case .address(let family, let side, let set):
             if known != family { rule.require(family) }
             known = family

@@ -61,12 +61,25 @@ extension RuleObject {
         compare([transport.rawValue])
     }
 
-    /// `ip saddr`
-    borrowing func loadAddress(_ family: AddressFamily, _ side: Rule.AddressSide) {
+    /// `ip saddr`, or the first bytes of it.
+    borrowing func loadAddress(_ family: AddressFamily, _ side: Rule.AddressSide, byteCount: Int? = nil) {
         // struct iphdr and struct ipv6hdr: the source at 12 or 8, the destination behind it.
         let source = family == .ipv4 ? 12 : 8
         let offset = side == .source ? source : source + family.byteCount
-        loadPayload(NFT_PAYLOAD_NETWORK_HEADER, offset, family.byteCount, into: NFT_REG_1)
+        loadPayload(NFT_PAYLOAD_NETWORK_HEADER, offset, byteCount ?? family.byteCount, into: NFT_REG_1)
+    }
+
+    /// `ip saddr 192.168.0.0/16`: of whole bytes only those that the prefix has are loaded, as nft does it.
+    borrowing func require(_ network: IPNetwork, _ side: Rule.AddressSide) {
+        let bytes = network.address.networkOrder
+        let (whole, rest) = network.prefixLength.quotientAndRemainder(dividingBy: 8)
+        if rest == 0, whole > 0 {
+            loadAddress(network.family, side, byteCount: whole)
+            return compare(Array(bytes.prefix(whole)))
+        }
+        loadAddress(network.family, side)
+        mask(bytes.indices.map { $0 < whole ? 0xff : $0 == whole ? ~(0xff >> UInt8(rest)) : 0 })
+        compare(bytes)
     }
 
     borrowing func compare(_ value: [UInt8], _ operation: nft_cmp_ops = NFT_CMP_EQ) {

@@ -35,7 +35,8 @@ import Testing
             origin: .commandLine,
             outbound: [
                 OutboundBlock(
-                    line: 0, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
+                    line: 0, outInterfaces: [.name("ppp0")],
+                    source: [try IPNetwork("192.168.0.0/16"), try IPNetwork("172.16.0.0/12")])
             ])
         let before = Snapshot(textOf: .desired(configuration))
         configuration.outbound[0].source.append(try IPNetwork("10.0.0.0/8"))

@@ -151,8 +151,12 @@ struct SimulatedMachine {
         }
         commits.append(changes.count)
         servedFamilies = Set(
-            ruleset.sets.compactMap {
-                if case .addresses(let ranges) = $0.elements { ranges.family } else { nil }
+            ruleset.chains.flatMap(\.rules).flatMap(\.matches).compactMap { match in
+                switch match {
+                case .network(.source, let network): network.family
+                case .address(let family, .source, _): family
+                default: nil
+                }
             })
         return .committed(changes: changes.count)
     }

@@ -154,6 +154,10 @@ extension Ruleset {
         case .interfaceIn(let direction, let set):
             guard case .interfaces(let names) = elements(set) else { return false }
             return interface(packet, direction).map(names.contains) ?? false
+        case .network(let side, let network):
+            let address = side == .source ? packet.source : packet.destination
+            return address.family == network.family
+                && (network.range.first...network.range.last).contains(address.value)
         case .address(let family, let side, let set):
             guard case .addresses(let ranges) = elements(set) else { return false }
             let address = side == .source ? packet.source : packet.destination

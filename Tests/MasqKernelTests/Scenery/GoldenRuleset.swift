@@ -29,8 +29,9 @@ struct GoldenRuleset: CustomTestStringConvertible, Sendable {
         }
     }
 
-    /// One that has all kinds of objects: two interfaces, both families, exclusions and two blocks.
-    static let rich = GoldenRuleset(name: "interfaces/07-two-blocks-on-one")
+    /// One that has all kinds of objects: two interfaces, both families, exclusions and two blocks, and more than one of each, so
+    /// that there are sets of them.
+    static let rich = GoldenRuleset(name: "interfaces/09-two-of-everything")
 
     /// In the order of their names.
     static let all: [GoldenRuleset] = topics.flatMap { topic in

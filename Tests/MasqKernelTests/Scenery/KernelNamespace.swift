@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-import MasqCore
 import TestSupport
 
+@testable import MasqCore
 @testable import MasqKernel
 
 extension NetworkNamespace {
@@ -45,9 +45,10 @@ extension NetworkNamespace {
 }
 
 extension Ruleset {
-    /// The ruleset of one `[[masquerade]]` behind ppp0, or more keys of it.
+    /// The ruleset of one `[[masquerade]]` behind ppp0, where also sets of one element are sets.
     static func behindPPP0(_ source: [IPNetwork]) -> Ruleset {
         let block = OutboundBlock(line: 2, outInterfaces: [.name("ppp0")], source: source)
-        return .desired(Configuration(origin: .file("masqd.toml"), outbound: [block]))
+        let configuration = Configuration(origin: .file("masqd.toml"), outbound: [block])
+        return RulesetBuilder(configuration, memory: [], lacking: []).build()
     }
 }
