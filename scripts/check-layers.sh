@@ -66,6 +66,6 @@ while read -r file; do
         breach "$file: no SPDX line at its top"
 done < <(find Package.swift Makefile .ci Sources Tests scripts systemd -type f \( -name '*.swift' -o -name '*.[ch]' \
     -o -name '*.cpp' -o -name '*.hpp' -o -name '*.modulemap' -o -name '*.sh' -o -name '*.service' -o -name '*.target' \
-    -o -name Makefile -o -path '.ci/run' \))
+    -o -name Makefile -o -path '.ci/*' \))
 
 [ $breaches = 0 ]

@@ -29,7 +29,7 @@ check layers scripts/check-layers.sh
 check layers-test scripts/check-layers-test.sh
 check_with nft golden scripts/check-golden.sh
 check_with systemd-analyze unit scripts/check-unit.sh
-mapfile -d '' -t shell < <(find scripts Tests .ci packaging -type f \( -name '*.sh' -o -path .ci/run -o -name lab-run \
+mapfile -d '' -t shell < <(find scripts Tests .ci packaging -type f \( -name '*.sh' -o -path '.ci/*' -o -name lab-run \
     -o -name 'p*inst' -o -name 'p*rm' \) -print0)
 check_with shellcheck shellcheck shellcheck -x "${shell[@]}"
 
