@@ -8,19 +8,22 @@ import Testing
     @Test("With the log the same packets are dropped, each told once; what passes meets not one rule more")
     func meaning() {
         var reasons: Set<String> = []
-        forEachPacket { message, configuration, _, packet in
-            var (configuration, packet) = (configuration, packet)
+        func rulesets(_ configuration: Configuration) -> (quiet: Ruleset, logging: Ruleset) {
+            var configuration = configuration
             configuration.log.drops = .off
             let quiet = Ruleset.desired(configuration)
             configuration.log.drops = .nflog
-            let logging = Ruleset.desired(configuration)
+            return (quiet, .desired(configuration))
+        }
+        forEachPacket(with: rulesets) { message, configuration, rulesets, packet in
+            var packet = packet
             for stage in ["first", "later", "invalid"] {
                 packet.connection?.isConfirmed = stage == "later"
                 if stage == "invalid" { packet.connection = nil }
                 packet.state = stage == "later" ? .established : stage == "invalid" ? .invalid : []
                 for chain in ["forward", "output", "postrouting"] {
-                    let expected = quiet.outcome(of: packet, in: chain)
-                    let outcome = logging.outcome(of: packet, in: chain)
+                    let expected = rulesets.quiet.outcome(of: packet, in: chain)
+                    let outcome = rulesets.logging.outcome(of: packet, in: chain)
                     #expect(outcome?.verdict == expected?.verdict, "\(message), \(stage)")
                     #expect(outcome?.counter == expected?.counter, "\(message), \(stage)")
                     #expect(outcome?.raised == expected?.raised, "\(message), \(stage)")

@@ -9,12 +9,20 @@ private let addresses = [
 ].compactMap { IPAddress($0) }
 private let interfaces = Configuration.interfaceNames + ["eth0", "pppoe7", "wan@2", "pp"]
 
-/// Calls `body` for many configurations, each with some packets between any addresses, by any interfaces.
+/// Calls `body` for many configurations, each with its ruleset and some packets between any addresses, by any interfaces.
 func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> Void) {
+    forEachPacket(with: { .desired($0) }, body)
+}
+
+/// The same with something else that is made of each configuration; making it anew for each packet would take a minute.
+func forEachPacket<Prepared>(
+    with prepare: (Configuration) -> Prepared,
+    _ body: (String, Configuration, Prepared, SimulatedPacket) -> Void
+) {
     for seed in UInt64(0)..<150 {
         var random = SplitMix64(seed: seed)
         let configuration = Configuration.random(using: &random)
-        let ruleset = Ruleset.desired(configuration)
+        let prepared = prepare(configuration)
         for _ in 0..<40 {
             let source = addresses.randomElement(using: &random) ?? addresses[0]
             let others = addresses.filter { $0.family == source.family }
@@ -25,7 +33,7 @@ func forEachPacket(_ body: (String, Configuration, Ruleset, SimulatedPacket) -> 
             packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
             packet.isEchoRequest = Bool.random(using: &random)
             packet.wasEncrypted = Int.random(in: 0..<4, using: &random) == 0
-            body("seed \(seed): \(packet)", configuration, ruleset, packet)
+            body("seed \(seed): \(packet)", configuration, prepared, packet)
         }
     }
 }

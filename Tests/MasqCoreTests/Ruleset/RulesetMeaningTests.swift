@@ -257,12 +257,15 @@ import Testing
     )
     func marks() {
         for permission in [Permission.firstPackets, .laterPackets, .all] {
-            forEachPacket { message, configuration, _, packet in
-                var (configuration, packet) = (configuration, packet)
+            func opening(_ configuration: Configuration) -> Ruleset {
+                var configuration = configuration
                 configuration.forward.foreignDrop = .open
+                return .desired(
+                    configuration, memory: .opening(for: permission, with: configuration.forward.mark))
+            }
+            forEachPacket(with: opening) { message, configuration, ruleset, packet in
+                var packet = packet
                 let mark = configuration.forward.mark
-                let ruleset = Ruleset.desired(
-                    configuration, memory: .opening(for: permission, with: mark))
                 for stage in ["first", "later", "invalid"] {
                     packet.connection?.isConfirmed = stage == "later"
                     if stage == "invalid" { packet.connection = nil }
