@@ -107,6 +107,34 @@ struct PortForwardTests {
         #expect(try gateway.leaks() == 0)
     }
 
+    @Test("Who comes in by the uplink and claims to be inside is not let in to a server")
+    func disguised() throws {
+        let scenery = try Scenery(
+            Scenario.configuration + """
+                [[port_forward]]
+                protocol = "udp"
+                port = 443
+                to = "192.168.1.3:7777"
+
+                """)
+        let gateway = scenery.gateway
+        // As on Debian, where systemd sets 2: the source is known somewhere, and that is enough.
+        for link in ["all", "ppp0"] { try gateway.router.setSysctl("ipv4/conf/\(link)/rp_filter", to: "2") }
+        try gateway.lan.watch("arrived", "ip daddr 192.168.1.3 udp dport 7777")
+        let door = Endpoint("203.0.113.7", 443)
+        // The provider's own network may lie within the sources: it is behind the uplink all the same.
+        try gateway.router.ip("route add 192.168.200.0/24 dev ppp0")
+        for (source, count) in [("198.51.100.80", 1), ("192.168.200.9", 2)] {
+            try RawPacket.sendUDP(from: Endpoint(source, 4000), to: door, in: gateway.wan)
+            try eventually("\(source) gets in") { try gateway.lan.watched("arrived") == count }
+        }
+        try RawPacket.sendUDP(from: Endpoint("192.168.1.9", 4000), to: door, in: gateway.wan)
+        try eventually("the spoofed packet was counted") {
+            try gateway.router.packets(counter: "spoofed") == 1
+        }
+        #expect(try gateway.lan.watched("arrived") == 2)
+    }
+
     @Test("Without reflection only the world reaches it")
     func withoutReflection() throws {
         let scenery = try Scenery(

@@ -46,6 +46,7 @@ extension Rule.Match {
         case .cameInClear: "meta ipsec missing"
         case .sourceForeignToOutInterface: "fib saddr . oif type != local"
         case .destinationNotLocal: "fib daddr type != local"
+        case .sourceBehindOtherInterface: "fib saddr . iif oif missing"
         }
     }
 }

@@ -83,6 +83,8 @@ public struct Rule: Equatable, Sendable {
         case sourceForeignToOutInterface
         /// The destination is no address of the machine's: `fib daddr type != local`.
         case destinationNotLocal
+        /// The way to the source does not lead out of the interface that the packet came in by: `fib saddr . iif oif missing`.
+        case sourceBehindOtherInterface
     }
 
     /// What a rule does.

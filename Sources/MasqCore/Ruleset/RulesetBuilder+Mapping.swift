@@ -8,15 +8,15 @@ extension RulesetBuilder {
         blocks.flatMap { block in
             block.inboundFamilies.flatMap { family -> [Rule] in
                 guard let inside = block.block.mappedSource(family) else { return [] }
-                return arrives(by: block).map {
-                    Rule(
-                        [
-                            $0, .address(family, .destination, set: block.outside(family)),
-                            .destinationNotLocal,
-                        ],
-                        .destinationNAT(.network(inside)), comment: comment("inbound", line: block.block.line)
-                    )
-                }
+                let mapped = Rule.Match.address(family, .destination, set: block.outside(family))
+                return disguiseRules(block, family, when: [mapped])
+                    + arrives(by: block).map {
+                        Rule(
+                            [$0, mapped, .destinationNotLocal],
+                            .destinationNAT(.network(inside)),
+                            comment: comment("inbound", line: block.block.line)
+                        )
+                    }
             }
         }
     }

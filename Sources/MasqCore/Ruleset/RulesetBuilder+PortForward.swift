@@ -83,6 +83,34 @@ extension RulesetBuilder {
         return rules
     }
 
+    /// Nobody is let in to a server who comes in by an uplink and claims to be inside.
+    private func disguiseRules(at arrival: Uplink) -> [Rule] {
+        blocks.filter { block in
+            block.block.outInterfaces.contains {
+                $0.covers(arrival.pattern) || arrival.pattern.covers($0)
+            }
+        }.flatMap { block in block.families.flatMap { disguiseRules(block, $0) } }
+    }
+
+    /// Drops what comes in by an uplink of the block with a source of the block's that is behind another interface.
+    ///
+    /// The sources may well have in them what is behind the uplink too: the provider's own network, or a routed VPN.
+    func disguiseRules(
+        _ block: BlockNames, _ family: AddressFamily, when matches: [Rule.Match] = []
+    ) -> [Rule] {
+        // With several uplinks the way to everybody leads out of one of them only.
+        guard !block.isRouted, !block.block.source.contains(where: { $0.prefixLength == 0 }) else {
+            return []
+        }
+        return arrives(by: block).map {
+            Rule(
+                [$0, .address(family, .source, set: block.source(family))] + matches
+                    + [.cameInClear, .sourceBehindOtherInterface],
+                counter: "spoofed", drop(.spoofedSource),
+                comment: comment("spoofed source", line: block.block.line))
+        }
+    }
+
     /// A server that is on its client's own network would answer past the gateway.
     var reflectedSourceRules: [Rule] {
         guard let first = configuration.portForwards.first(where: \.reflection) else { return [] }
@@ -104,6 +132,7 @@ extension RulesetBuilder {
                 [.destinationNotLocal], .accept,
                 comment: comment("not for the gateway", line: forwards.first?.line))
         ]
+        if kind == .portForward { rules += disguiseRules(at: arrival) }
         for family in AddressFamily.allCases {
             let own = forwards.filter { $0.address.family == family }
             // Those for some sources only are the more exact ones.

@@ -150,6 +150,12 @@ extension Rule.Match {
         case .destinationNotLocal:
             // fib daddr type != local
             rule.requireNotLocal(NFTA_FIB_F_DADDR.rawValue)
+        case .sourceBehindOtherInterface:
+            // fib saddr . iif oif missing
+            rule.askRoutes(
+                NFT_FIB_RESULT_OIF,
+                NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_IIF.rawValue | NFTA_FIB_F_PRESENT.rawValue)
+            rule.compare(bytes(of: UInt32(0)))
         }
     }
 }

@@ -119,12 +119,17 @@ extension RuleObject {
 
     /// `fib … type != local`
     borrowing func requireNotLocal(_ flags: UInt32) {
+        askRoutes(NFT_FIB_RESULT_ADDRTYPE, flags)
+        compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
+    }
+
+    /// `fib …`
+    borrowing func askRoutes(_ result: nft_fib_result, _ flags: UInt32) {
         add("fib") {
             $0.set(NFTNL_EXPR_FIB_DREG, NFT_REG_1.rawValue)
-            $0.set(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE.rawValue)
+            $0.set(NFTNL_EXPR_FIB_RESULT, result.rawValue)
             $0.set(NFTNL_EXPR_FIB_FLAGS, flags)
         }
-        compare(bytes(of: UInt32(RTN_LOCAL)), NFT_CMP_NEQ)
     }
 
     /// `meta mark set meta mark & 0xffffff1f ^ 0x00000020`

@@ -20,6 +20,7 @@ struct SimulatedPacket {
     var wasEncrypted = false
     var isSourceLocalToOutput = false
     var isDestinationLocal = false
+    var isSourceBehindOtherInterface = false
     var mark: UInt32 = 0
 
     struct Connection {
@@ -195,6 +196,7 @@ extension Ruleset {
         case .cameInClear: return !packet.wasEncrypted
         case .sourceForeignToOutInterface: return !packet.isSourceLocalToOutput
         case .destinationNotLocal: return !packet.isDestinationLocal
+        case .sourceBehindOtherInterface: return packet.isSourceBehindOtherInterface
         }
     }
 
