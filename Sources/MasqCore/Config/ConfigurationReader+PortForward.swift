@@ -42,8 +42,8 @@ private enum ForwardedProtocol: String, CaseIterable {
 }
 
 extension ConfigurationReader {
-    /// The most elements that all forwards together may make, one for each port, protocol and source; where sources
-    /// overlap, dividing them may double their number.
+    /// The most elements that all forwards together may make, one for each interface, port, protocol and source; where
+    /// sources overlap, dividing them may double their number.
     private static let maximumForwardedPorts = 1_000_000
 
     /// Reads one `[[port_forward]]`.
@@ -176,11 +176,14 @@ extension ConfigurationReader {
                     .error, at: draft.place,
                     "[[port_forward]] without \"in_interface\": there is no uplink that it could mean")
             }
-            elements += ports.count * draft.transports.count * max(1, draft.source?.merged.count ?? 0)
+            elements +=
+                max(1, inInterfaces.count) * ports.count * draft.transports.count
+                * max(1, draft.source?.merged.count ?? 0)
             if elements > Self.maximumForwardedPorts {
                 diagnostics.add(
                     .error, at: draft.portsPlace,
-                    "\"port\": more than \(Self.maximumForwardedPorts) ports are forwarded up to here")
+                    "\"port\": more than \(Self.maximumForwardedPorts) ports are forwarded up to here, as each "
+                        + "interface, protocol and source counts")
                 break
             }
             if !outbound.isEmpty, !networks.contains(where: { $0.contains(target.address) }) {
