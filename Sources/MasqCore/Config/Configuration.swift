@@ -21,7 +21,7 @@ public struct Configuration: Equatable, Sendable {
     /// Every `[[uplink]]`, in the file's order, which is that of preference; none without policy routing.
     public var uplinks: [UplinkBlock] = []
     /// What leaves by an uplink, in the file's order, whatever their kind: the first block that a source belongs to
-    /// decides. Never empty.
+    /// decides. Empty only where ports are forwarded.
     public var outbound: [OutboundBlock]
     /// Every `[[port_forward]]`, in the file's order.
     public var portForwards: [PortForward] = []
