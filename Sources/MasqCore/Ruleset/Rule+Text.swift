@@ -26,6 +26,7 @@ extension Rule.Match {
             "update @\(set) { \(family.text) saddr limit rate over \(rate.text) }"
         case .within(let rate): "limit rate \(rate.text)"
         case .interfacePairIn(let set): "iifname . oifname @\(set)"
+        case .serviceIn(let family, let side, let set): side.serviceText(family, in: set)
         case .family(let family): "meta nfproto \(family == .ipv4 ? "ipv4" : "ipv6")"
         case .transport(let transport): "meta l4proto \(transport.text)"
         case .echoRequestOverIPv6: "icmpv6 type echo-request"
@@ -66,8 +67,7 @@ extension Rule.Action {
         case .clampSegmentSize(.pathMTU): "tcp option maxseg size set rt mtu"
         case .clampSegmentSize(.fixed(let size)): "tcp option maxseg size set \(size)"
         case .record(let family, let side, let set): "update @\(set) { \(family.text) \(side.text) } accept"
-        case .count(let family, let side, let set):
-            "\(family.text) \(side.text) . meta l4proto . th \(side == .source ? "sport" : "dport") @\(set)"
+        case .count(let family, let side, let set): side.serviceText(family, in: set)
         case .markConnection(let mask, let value): "ct mark set ct mark & \((~mask).hex) | \(value.hex)"
         case .markPacket(let mask, let value): "meta mark set meta mark & \((~mask).hex) | \(value.hex)"
         case .dispatch(let direction, let map): "\(direction.text) vmap @\(map)"
@@ -131,6 +131,10 @@ extension Rate {
 
 extension Rule.AddressSide {
     fileprivate var text: String { self == .source ? "saddr" : "daddr" }
+
+    fileprivate func serviceText(_ family: AddressFamily, in set: String) -> String {
+        "\(family.text) \(text) . meta l4proto . th \(self == .source ? "sport" : "dport") @\(set)"
+    }
 }
 
 extension Rule.ForwardKey {

@@ -40,6 +40,8 @@ public struct Rule: Equatable, Sendable {
         case within(Rate)
         /// The names of both interfaces are in a set: `iifname . oifname @set`.
         case interfacePairIn(set: String)
+        /// The address, protocol and port are in a set: `ip daddr . meta l4proto . th dport @set`.
+        case serviceIn(AddressFamily, AddressSide, set: String)
         /// The family: `meta nfproto ipv4`.
         case family(AddressFamily)
         /// The transport protocol: `meta l4proto tcp`.

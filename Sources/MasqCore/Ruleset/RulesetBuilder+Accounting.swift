@@ -71,7 +71,8 @@ extension RulesetBuilder {
             let forwards = configuration.portForwards.filter { $0.address.family == family }
             guard !forwards.isEmpty else { return [] }
             let set = "forwards_\(way.rawValue)\(family.suffix)"
-            page.sets.append(.init(set, .entries(PortForward.servers(of: forwards, family))))
+            let servers = PortForward.servers(of: forwards, family, countingPackets: true)
+            page.sets.append(.init(set, .entries(servers)))
             let patterns = Uplink.all(of: forwards.map(\.inInterfaces)).map(\.pattern)
             // Of patterns that mean the same interface one only, so that a packet is counted once.
             return patterns.filter { pattern in

@@ -2,8 +2,9 @@
 
 // foreign_drop = "open": what a rule in others' chains lets pass by its mark.
 //
-// The mark says "from a masqueraded source out of its uplink, or the answer to that", and no more: what of it masqd does
-// not permit is dropped by its own forward chain, and a drop is final whatever others accept.
+// The mark says "from a masqueraded source out of its uplink, or the answer to that, or forwarded to a server by the
+// file", and no more: what of it masqd does not permit is dropped by its own forward chain, and a drop is final whatever
+// others accept.
 extension RulesetBuilder {
     /// The packets that carry the mark.
     var permission: Permission {
@@ -32,6 +33,7 @@ extension RulesetBuilder {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(.permitInward)) }
             rules += dispatch(.input, to: .permitInward, "from an uplink")
         }
+        rules += forwardedRules(&ruleset)
         ruleset.chains.append(.init("permit", base: .permit, rules))
         ruleset.chains.append(.init("permit_end", base: .permitEnd, [clear]))
     }
@@ -40,7 +42,35 @@ extension RulesetBuilder {
         .init(uplink.chainName(.permitOutward), marks(uplink, .source, when: []))
     }
 
-    /// Answers only: what comes unasked is for those to permit who drop it.
+    /// Connections to the file's own servers, wherever these are: what others forward is for them to permit.
+    private func forwardedRules(_ ruleset: inout Ruleset) -> [Rule] {
+        let mark = Rule.Action.mark(configuration.forward.mark)
+        var rules: [Rule] = []
+        for family in AddressFamily.allCases {
+            let forwards = configuration.portForwards.filter { $0.address.family == family }
+            guard let first = forwards.first else { continue }
+            let set = "permitted\(family.suffix)"
+            let servers = PortForward.servers(of: forwards, family, countingPackets: false)
+            ruleset.sets.append(.init(set, .entries(servers)))
+            let sides: [Rule.AddressSide] =
+                permission.contains(.laterPackets) ? [.destination, .source] : [.destination]
+            rules += sides.map {
+                Rule(
+                    [.destinationTranslated, .serviceIn(family, $0, set: set)], mark,
+                    comment: comment("permit port forwards", line: first.line))
+            }
+        }
+        for block in blocks {
+            rules += block.inboundFamilies.map {
+                Rule(
+                    [.destinationTranslated, .address($0, .destination, set: block.source($0))], mark,
+                    comment: comment("permit inbound", line: block.block.line))
+            }
+        }
+        return rules
+    }
+
+    /// Answers only: what else comes unasked is for those to permit who drop it.
     private func permitInwardChain(_ uplink: Uplink) -> Ruleset.Chain {
         .init(
             uplink.chainName(.permitInward),

@@ -161,7 +161,9 @@ extension RulesetBuilder {
 
 extension PortForward {
     /// `192.168.5.10 . tcp . 8443` for every port of every server.
-    static func servers(of forwards: [PortForward], _ family: AddressFamily) -> PackedElements {
+    static func servers(
+        of forwards: [PortForward], _ family: AddressFamily, countingPackets: Bool
+    ) -> PackedElements {
         var list = PackedElements.List()
         for forward in forwards {
             for transport in forward.transports {
@@ -172,7 +174,7 @@ extension PortForward {
             }
         }
         return PackedElements(
-            ElementType(key: [.address(family), .protocol, .service], countsPackets: true), list)
+            ElementType(key: [.address(family), .protocol, .service], countsPackets: countingPackets), list)
     }
 
     /// `tcp . 443 : 192.168.5.10 . 8443` for every port of every forward.

@@ -68,6 +68,11 @@ extension Rule.Match {
             rule.loadInterfaceName(.input)
             rule.loadMeta(NFT_META_OIFNAME, into: NFT_REG_2)
             rule.lookUp(set)
+        case .serviceIn(let family, let side, let set):
+            // ip daddr . meta l4proto . th dport @permitted
+            if known != family { rule.require(family) }
+            known = family
+            rule.lookUpService(family, side, set)
         case .family(let family):
             // meta nfproto ipv4
             rule.require(family)
@@ -210,12 +215,9 @@ extension Rule.Action {
             rule.record(in: set)
             rule.decide(NF_ACCEPT)
         case .count(let family, let side, let set):
-            // ip daddr . meta l4proto . th dport @forwards_received: the address takes one register of four bytes, or four
+            // ip daddr . meta l4proto . th dport @forwards_received
             if known != family { rule.require(family) }
-            rule.loadAddress(family, side)
-            rule.loadMeta(NFT_META_L4PROTO, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
-            rule.loadPort(side, into: family == .ipv4 ? NFT_REG32_02 : NFT_REG32_05)
-            rule.lookUp(set)
+            rule.lookUpService(family, side, set)
         case .dispatchDestination(let family, let map):
             // ip daddr vmap @reflection
             if known != family { rule.require(family) }

@@ -189,6 +189,14 @@ extension RuleObject {
         }
     }
 
+    /// `ip daddr . meta l4proto . th dport @set`: the address takes one register of four bytes, or four.
+    borrowing func lookUpService(_ family: AddressFamily, _ side: Rule.AddressSide, _ set: String) {
+        loadAddress(family, side)
+        loadMeta(NFT_META_L4PROTO, into: family == .ipv4 ? NFT_REG32_01 : NFT_REG_2)
+        loadPort(side, into: family == .ipv4 ? NFT_REG32_02 : NFT_REG32_05)
+        lookUp(set)
+    }
+
     borrowing func refer(to object: String, type: CInt) {
         add("objref") {
             $0.set(NFTNL_EXPR_OBJREF_IMM_TYPE, type)

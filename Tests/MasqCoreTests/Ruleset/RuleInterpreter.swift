@@ -172,6 +172,12 @@ extension Ruleset {
         case .interfacePairIn(let set):
             guard let input = packet.input, let output = packet.output else { return false }
             return data(in: set, for: [.interface(input), .interface(output)]) != nil
+        case .serviceIn(let family, let side, let set):
+            let address = side == .source ? packet.source : packet.destination
+            let key: [FieldValue] = [
+                .address(address), .transport(packet.transport), .port(packet.destinationPort),
+            ]
+            return address.family == family && data(in: set, for: key) != nil
         case .family(let family): return packet.source.family == family
         case .transport(let transport): return packet.transport == transport
         case .echoRequestOverIPv6:
