@@ -97,4 +97,36 @@ struct ReloadTests {
         #expect(try gateway.leaks() == 0)
         #expect(try gateway.router.packets(counter: "masquerade_2") == 1)
     }
+
+    @Test("From one network to two and back, each of thousands of new flows is translated")
+    func fromRuleToSet() throws {
+        let one = Scenario.configuration
+        let two = one.replacing("/16\"", with: "/16\", \"10.0.0.0/8\"")
+        let scenario = try Scenario(one)
+        let gateway = scenario.gateway
+        try gateway.router.setSysctl("netfilter/nf_conntrack_udp_timeout", to: "1")
+        let isOver = Guarded(false)
+        let flood = try gateway.lan.run { try BackgroundThread { Self.beginFlows(until: isOver) } }
+        defer {
+            isOver.withLock { $0 = true }
+            flood.join()
+        }
+        try eventually("flows begin") { try gateway.router.packets(counter: "masquerade_1") ?? 0 > 1000 }
+        for round in 0..<300 { try scenario.masqd.reload(round % 2 == 0 ? two : one) }
+        #expect(try gateway.leaks() == 0)
+    }
+
+    /// Begins a flow with each datagram, to another port each time.
+    private static func beginFlows(until isOver: Guarded<Bool>) {
+        do {
+            let socket = try Socket(.udp)
+            var port: UInt16 = 0
+            while !isOver.withLock({ $0 }) {
+                port = port == .max ? 1 : port + 1
+                try socket.send([0], to: Endpoint("198.51.100.80", port))
+            }
+        } catch {
+            Issue.record("\(error)")
+        }
+    }
 }

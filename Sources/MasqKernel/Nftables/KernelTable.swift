@@ -209,7 +209,9 @@ public struct KernelTable: ~Copyable {
         isAsWanted = false
         let next = try unheard(since: generation) { (table) throws(NetlinkError) in
             var next = generation
-            for batch in Self.batches(changes, toTable: current.tableFlags != nil) {
+            let isThere = current.tableFlags != nil
+            let batches = Self.batches(changes, toTable: isThere)
+            for batch in isThere ? batches.flatMap(Difference.stages) : batches {
                 next = try table.connection.commit(batch, generation: next)
             }
             return next
@@ -254,7 +256,7 @@ public struct KernelTable: ~Copyable {
         known = (sent, generation)
     }
 
-    /// All in one batch, but for a dormant table with base chains to change: it is mended first, then woken.
+    /// All at once, but for a dormant table with base chains to change: it is mended first, then woken.
     ///
     /// The kernel refuses both at once (`__NFT_TABLE_F_UPDATE` in net/netfilter/nf_tables_api.c).
     private static func batches(_ changes: [Change], toTable isThere: Bool) -> [[Change]] {

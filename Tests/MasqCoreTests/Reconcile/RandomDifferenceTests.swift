@@ -29,6 +29,37 @@ import Testing
         }
     }
 
+    @Test(
+        "In stages the kernel takes it too, and no rule comes along with a set that it looks up",
+        arguments: 0..<4)
+    func stages(worker: UInt64) throws {
+        var longest = 0
+        for seed in worker * 100..<(worker + 1) * 100 {
+            var random = SplitMix64(seed: seed)
+            let current = TableModel(.random(using: &random)).disturbed(using: &random).table
+            let desired = Snapshot(textOf: .desired(.random(using: &random)))
+            guard current.tableFlags != nil else { continue }
+            let changes = Difference.changes(from: current, to: desired)
+            let stages = Difference.stages(of: changes)
+            longest = max(longest, stages.count)
+            var model = TableModel(current)
+            for stage in stages {
+                let before = model.table
+                do {
+                    try model.commit(stage)
+                } catch {
+                    Issue.record("seed \(seed): \(error) in \(stages)")
+                }
+                let changesRules = model.table.rules != before.rules
+                let newSets = Set(model.table.sets.keys).subtracting(before.sets.keys)
+                #expect(stages.count == 1 || !changesRules || newSets.isEmpty, "seed \(seed): \(newSets)")
+            }
+            let isThere = model.table == desired
+            #expect(isThere, "seed \(seed)")
+        }
+        #expect(longest == 3)
+    }
+
     @Test("A configuration that gains a network sends its element and nothing else")
     func minimal() throws {
         var configuration = Configuration(
@@ -48,6 +79,9 @@ import Testing
 }
 
 extension Snapshot {
+    /// The rules of each chain that has any.
+    fileprivate var rules: [String: [RuleBytes]] { chains.mapValues(\.rules).filter { !$0.value.isEmpty } }
+
     /// Nothing, or what some configuration asks for.
     fileprivate static func random(using generator: inout SplitMix64) -> Snapshot {
         generator.next() % 10 == 0

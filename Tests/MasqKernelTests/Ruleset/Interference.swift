@@ -7,7 +7,7 @@ struct Interference: CustomTestStringConvertible, Sendable {
     let name: String
     /// For `nft -f`; a line of three dashes ends a transaction.
     let script: String
-    /// How many batches mend it: two where the kernel does not take all at once.
+    /// How many batches mend it: more than one where the kernel, or a packet, does not take all at once.
     let batches: UInt32
     /// The beginning of the listing's objects that mending has to touch; the handles of all others stay.
     let touches: [String]
@@ -182,6 +182,8 @@ struct Interference: CustomTestStringConvertible, Sendable {
             script: "flush set inet masqd masquerade_1_source"),
         Interference(
             "sets and maps added", touches: "set mine", "map mine", "chain mine",
+            // The map to a chain, and the chain, go after the rules.
+            batches: 2,
             script: """
                 add set inet masqd mine { type inet_service; flags interval; elements = { 1-5 }; }
                 add set inet masqd mine_too { type ipv4_addr . inet_service; flags interval,timeout; }
