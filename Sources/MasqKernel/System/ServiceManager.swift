@@ -62,11 +62,25 @@ public struct ServiceManager: ~Copyable {
     /// The process is alive.
     public mutating func feedWatchdog() { send("WATCHDOG=1\n", isAwaited: false) }
 
+    /// The longest status that is told, in bytes: systemd ignores a message of more than 4096, and READY=1 with it
+    /// (`NOTIFY_BUFFER_MAX` in src/core/manager.c).
+    private static let maximumStatusLength = 2048
+
+    /// A status on one line, cut where it is too long, as that of an uplink with 254 addresses may be.
+    private static func line(_ status: String) -> String {
+        var line = ""
+        for character in status {
+            guard line.utf8.count + character.utf8.count <= maximumStatusLength else { return line + "…" }
+            line.append(character.isNewline ? " " : character)
+        }
+        return line
+    }
+
     /// A manager that does not listen is no reason to stop routing: what it has no room for waits for the next message.
     private mutating func send(_ lines: String, isAwaited: Bool) {
         guard socket >= 0 else { return }
         var message = owesReady ? "READY=1\n" : ""
-        if let unsaidStatus { message += "STATUS=\(String(unsaidStatus.map { $0.isNewline ? " " : $0 }))\n" }
+        if let unsaidStatus { message += "STATUS=\(Self.line(unsaidStatus))\n" }
         message += lines
         let flags = CInt(MSG_NOSIGNAL) | (isAwaited ? 0 : CInt(MSG_DONTWAIT))
         let hasRoom = withUnixAddress(path) { address, length in

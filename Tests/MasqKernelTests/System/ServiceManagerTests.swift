@@ -65,6 +65,21 @@ import Testing
         #expect((before...microseconds()).contains(mark))
     }
 
+    @Test("A status is never so long that systemd ignores the message, and READY with it")
+    func longStatus() throws {
+        let folder = try ScratchFolder()
+        let listener = try Listener("\(folder.path)/notify")
+        var manager = manager(["NOTIFY_SOCKET": "\(folder.path)/notify"])
+        // NOTIFY_BUFFER_MAX is PIPE_BUF, 4096 bytes; the listener's own buffer cuts there.
+        for letter in ["a", "ä", "\u{1F468}\u{200D}\u{1F469}"] {
+            manager.ready(status: String(repeating: letter, count: 10_000))
+            let message = try #require(listener.message)
+            #expect(message.hasPrefix("READY=1\nSTATUS=\(letter)"))
+            #expect(message.hasSuffix("\(letter)…\n"))
+            #expect((1800..<2200).contains(message.utf8.count))
+        }
+    }
+
     @Test("A manager that does not listen holds nobody up, and hears the last status when it listens again")
     func isDeaf() throws {
         let folder = try ScratchFolder()
