@@ -49,6 +49,18 @@ struct LinkTests {
         #expect(try gateway.router.masqdTable() == table)
     }
 
+    @Test("A line that is dead behind a link that is up is told, and so is its return")
+    func deadLine() throws {
+        let scenario = try Scenario()
+        let gateway = scenario.gateway
+        try scenario.masqd.waitForStatus(containing: "ppp0 is up with 203.0.113.7")
+        try gateway.wan.ip("link set isp-ppp0 down")
+        try scenario.masqd.waitForStatus(containing: "ppp0 has no carrier")
+        try gateway.wan.ip("link set isp-ppp0 up")
+        try scenario.masqd.waitForStatus(containing: "ppp0 is up with 203.0.113.7")
+        #expect(try gateway.leaks() == 0)
+    }
+
     @Test("An uplink that gets its name by renaming is masqueraded from then on")
     func renamed() throws {
         let scenario = try Scenario(dialedUp: false)

@@ -6,6 +6,8 @@ public enum UplinkState: Equatable, Sendable {
     case absent
     /// It is there, and switched off.
     case down
+    /// It is up, and its line is dead: the cable, the modem or the far end is off.
+    case withoutCarrier
     /// It is up, and has no address to masquerade to.
     case withoutAddress
     /// It is up with these addresses; none where none is needed.
@@ -77,6 +79,7 @@ public struct UplinkStatus: Equatable, Sendable {
     private static func state(of link: Link?, _ blocks: [OutboundBlock]) -> UplinkState {
         guard let link else { return .absent }
         guard link.isUp else { return .down }
+        guard link.hasCarrier else { return .withoutCarrier }
         let usable = link.addresses.filter { address in
             !address.isLinkLocal
                 && blocks.contains { $0.source.contains { $0.family == address.family } }
@@ -173,6 +176,7 @@ extension UplinkStatus.Uplink {
         switch state {
         case .absent: "waiting for \(name)"
         case .down: "\(name) is down"
+        case .withoutCarrier: "\(name) has no carrier"
         case .withoutAddress: "\(name) is up without an address"
         case .up(let addresses):
             addresses.isEmpty
@@ -203,7 +207,7 @@ extension UplinkStatus.Uplink {
         case (nil, .absent): return "\(name) is not there yet: the rules are, and wait for it"
         case (_, .absent): return "\(name) is gone: the rules stay, and wait for it"
         case (.absent?, .down): return "\(name) is there, and not up yet"
-        case (_, .down): return "\(claim)\(rename): nothing leaves by it"
+        case (_, .down), (_, .withoutCarrier): return "\(claim)\(rename): nothing leaves by it"
         case (_, .withoutAddress): return "\(claim)\(rename): nothing can be masqueraded to it yet"
         }
     }

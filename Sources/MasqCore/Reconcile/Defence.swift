@@ -12,8 +12,10 @@ struct Defence: Sendable {
 
     /// The touch that the next repair, or report, is about.
     var touch: ForeignTouch?
-    /// A repair waits for its delay to be over.
-    var isWaiting = false
+    /// A repair waits for its delay to be over: until then the table is not what it should be.
+    private(set) var isWaiting = false
+    /// How long the repair under way has had to wait, in milliseconds.
+    private var waitMilliseconds: Int?
     private var repairsInWindow = 0
     private var hasWindow = false
     /// How many windows in a row saw a fight.
@@ -26,13 +28,34 @@ struct Defence: Sendable {
         return min(Reconciler.minimumBackoff << min(fights, 16), Reconciler.maximumBackoff)
     }
 
+    /// The next repair waits: for so many milliseconds.
+    mutating func wait(milliseconds: Int) -> [Action] {
+        guard !isWaiting else { return [] }
+        isWaiting = true
+        waitMilliseconds = milliseconds
+        return [.startRetryTimer(milliseconds: milliseconds)]
+    }
+
+    /// The delay is over.
+    mutating func waitEnded() { isWaiting = false }
+
+    /// The table is what it should be, whoever was the reason to look at it; nothing waits any more.
+    mutating func settled() {
+        touch = nil
+        isWaiting = false
+        waitMilliseconds = nil
+    }
+
     /// Takes note of a repair and says who made it necessary.
     mutating func repaired(_ changes: Int, microseconds: Int) -> [Action] {
         lastReport = nil
         repairsInWindow += 1
         let time = "\(microseconds / 1000).\(microseconds / 100 % 10) ms"
         let objects = changes == 1 ? "1 object" : "\(changes) objects"
-        var actions: [Action] = [.accuse(.warning, culprit, "\(deed): restored in \(time) (\(objects))")]
+        let wait = waitMilliseconds.map { ", after a wait of \($0) ms" } ?? ""
+        var actions: [Action] = [
+            .accuse(.warning, culprit, "\(deed): restored in \(time) (\(objects))\(wait)")
+        ]
         if fights == 0, repairsInWindow == Self.immediateRepairs {
             actions.append(
                 .log(

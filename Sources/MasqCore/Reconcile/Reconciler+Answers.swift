@@ -66,9 +66,7 @@ extension Reconciler {
         guard configuration?.reconcile.mode != .off else { return [] }
         defence.touch = touch
         if configuration?.reconcile.mode == .repair, let delay = defence.delayMilliseconds {
-            guard !defence.isWaiting else { return [] }
-            defence.isWaiting = true
-            return [.startRetryTimer(milliseconds: delay)]
+            return defence.wait(milliseconds: delay)
         }
         return look()
     }
@@ -122,7 +120,7 @@ extension Reconciler {
         } else if lastFailure != nil {
             actions.append(.log(.notice, "the rules are in force\(applied == nil ? "" : " again")"))
         }
-        defence.touch = nil
+        defence.settled()
         let isRepair = changes > 0
         differing = 0
         let isFirst = applied == nil

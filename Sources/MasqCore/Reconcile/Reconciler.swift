@@ -130,7 +130,7 @@ public struct Reconciler: Sendable {
         case .commitFailed(let failure):
             return failed(failure)
         case .retryTimerFired:
-            defence.isWaiting = false
+            defence.waitEnded()
             // What failed is tried again; else the file may have changed since, and nothing is to be repaired any more.
             return lastFailure == nil ? look() : commit()
         case .calmTimerFired:
@@ -168,6 +168,10 @@ public struct Reconciler: Sendable {
             parts.append("not in force: \(lastFailure ?? "the kernel was not asked yet")")
         } else if let lastFailure {
             parts = ["in force: the previous rules", lastFailure]
+        } else if defence.isWaiting {
+            parts.append(
+                "not as in \(inForce.origin): others change table inet \(Ruleset.tableName) again and again, and repairs wait"
+            )
         } else if differing > 0 {
             parts.append("not as in \(inForce.origin): \(differing) objects differ, left as they are")
         } else {

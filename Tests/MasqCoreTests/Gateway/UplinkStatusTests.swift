@@ -24,6 +24,22 @@ import Testing
                 == [.up([IPAddress("203.0.113.7")].compactMap { $0 })])
     }
 
+    @Test("A link whose line is dead is not called up, and its return is news")
+    func carrier() {
+        let up = Link.link("ppp0", 7, up: true, "203.0.113.7")
+        var dead = up
+        dead.hasCarrier = false
+        let (before, without) = (status(.howTo, up), status(.howTo, dead))
+        #expect(without.uplinks.map(\.state) == [.withoutCarrier])
+        #expect(without.summary == "ppp0 has no carrier")
+        #expect(without.changes(since: before) == ["ppp0 has no carrier: nothing leaves by it"])
+        #expect(
+            before.changes(since: without) == ["ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16"])
+        // A link that is off has no carrier either, and that is not why.
+        dead.isUp = false
+        #expect(status(.howTo, dead).summary == "ppp0 is down")
+    }
+
     @Test("An address counts where a source of its family is masqueraded, and never a link-local one")
     func families() {
         let link = Link.link("ppp0", 7, up: true, "fe80::1", "203.0.113.7", "2001:db8::1")

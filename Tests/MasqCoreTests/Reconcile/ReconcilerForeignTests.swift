@@ -75,12 +75,21 @@ import Testing
                     """),
             ])
         for delay in [100, 200, 400] {
-            #expect(reconciler.handle(.tableTouched(Self.touch)) == [.startRetryTimer(milliseconds: delay)])
+            #expect(
+                reconciler.handle(.tableTouched(Self.touch))
+                    == [.startRetryTimer(milliseconds: delay), Self.waits])
             // What comes while it waits is mended with it.
             #expect(reconciler.handle(.tableTouched(Self.touch)).isEmpty)
             #expect(reconciler.handle(.touched).isEmpty)
             #expect(reconciler.handle(.retryTimerFired) == [.commit(ruleset)])
-            #expect(reconciler.handle(.committed(changes: 1)).first == Self.restored)
+            let actions = reconciler.handle(.committed(changes: 1))
+            #expect(
+                actions.first
+                    == .accuse(
+                        .warning, Self.nft,
+                        "changed table inet masqd: restored in 0.0 ms (1 object), after a wait of \(delay) ms"
+                    ))
+            #expect(actions.last == .notifyStatus("in force: /etc/masqd.toml; waiting for ppp0"))
             #expect(
                 reconciler.handle(.calmTimerFired) == [.startCalmTimer(milliseconds: max(1000, 4 * delay))])
         }
@@ -90,6 +99,10 @@ import Testing
         #expect(reconciler.handle(.calmTimerFired).isEmpty)
         #expect(reconciler.handle(.tableTouched(Self.touch)) == [.commit(ruleset)])
     }
+
+    private static let waits = Action.notifyStatus(
+        "not as in /etc/masqd.toml: others change table inet masqd again and again, and repairs wait; waiting for ppp0"
+    )
 
     private static let restored = Action.accuse(
         .warning, nft, "changed table inet masqd: restored in 0.0 ms (1 object)")
@@ -139,9 +152,14 @@ import Testing
                 _ = reconciler.handle(.tableTouched(Self.touch))
                 _ = reconciler.handle(.committed(changes: 1))
             }
-            #expect(reconciler.handle(.tableTouched(Self.touch)) == [.startRetryTimer(milliseconds: 100)])
+            #expect(
+                reconciler.handle(.tableTouched(Self.touch))
+                    == [.startRetryTimer(milliseconds: 100), Self.waits])
             _ = reconciler.handle(.configurationLoaded(Self.configuration(mode)))
-            _ = reconciler.handle(.committed(changes: 0))
+            // The reload has put the rules in force, and says so.
+            #expect(
+                reconciler.handle(.committed(changes: 0)).contains(
+                    .notifyReady(status: "in force: /etc/masqd.toml; waiting for ppp0")))
             #expect(reconciler.handle(.retryTimerFired) == actions)
         }
     }

@@ -18,6 +18,7 @@ import Testing
         var machine = Machine.withTwoUplinks()
         #expect(
             Machine.lines(machine.change(.eth1, Link.ppp0.unplugged)) == [
+                "ppp0 has no carrier: nothing leaves by it",
                 "uplink ppp0 is lost, it has no carrier: its connections are deleted",
                 "new connections leave by eth1",
             ])
@@ -25,7 +26,8 @@ import Testing
         #expect(machine.routeTexts.allSatisfy { $0.hasPrefix("table 7002") })
         #expect(
             Machine.lines(machine.change(.eth1, .ppp0)) == [
-                "uplink ppp0 is usable", "new connections leave by ppp0",
+                "ppp0 is up with 203.0.113.7: masquerading 192.168.0.0/16", "uplink ppp0 is usable",
+                "new connections leave by ppp0",
             ])
         #expect(
             Machine.lines(machine.change(.ppp0)).filter { $0.hasPrefix("uplink") } == [
