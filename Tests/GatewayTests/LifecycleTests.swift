@@ -189,6 +189,34 @@ struct LifecycleTests {
         #expect(after - before <= 20, "\(after - before) repairs in two seconds")
     }
 
+    @Test("A log that nobody reads does not hold masqd up, and tells later how much is missing")
+    func unreadLog() throws {
+        let namespace = try NetworkNamespace()
+        let folder = try TemporaryFolder()
+        let pipe = "\(folder.path)/log"
+        let script = """
+            mkfifo "$0" && exec 3<>"$0"
+            dd if=/dev/zero of="$0" bs=4096 count=1000 oflag=nonblock status=none
+            exec "$@" 2>&3
+            """
+        let masqd = try Command(
+            "sh", "-c", script, pipe, Masqd.binary, "--out-interface=ppp0", "--source=192.168.0.0/16"
+        ).start(in: namespace)
+        try eventually("the rules are there") { try namespace.hasMasqdTable() }
+        // Until nothing is left, which dd calls an error.
+        let read = { try Command("dd", "if=\(pipe)", "bs=65536", "iflag=nonblock").run().standardOutput }
+        #expect(try !read().contains("masqd"))
+        masqd.send(SIGHUP)
+        var log = ""
+        try eventually("the log goes on") {
+            log += try read()
+            return log.contains("is in force")
+        }
+        #expect(log.contains("of the log are missing here"))
+        masqd.send(SIGTERM)
+        #expect(try masqd.waitForExit() == 0)
+    }
+
     @Test("The watchdog is fed at least twice in its time")
     func watchdog() throws {
         let namespace = try NetworkNamespace()
