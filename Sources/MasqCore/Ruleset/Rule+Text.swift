@@ -147,7 +147,13 @@ extension Rule.ForwardKey {
 }
 
 extension Rule.Direction {
-    fileprivate var text: String { self == .input ? "iifname" : "oifname" }
+    fileprivate var text: String {
+        switch self {
+        case .input: "iifname"
+        case .inputInVRF: "meta sdifname"
+        case .output: "oifname"
+        }
+    }
 }
 
 extension Rule.TransportProtocol {

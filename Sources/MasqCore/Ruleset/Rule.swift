@@ -178,6 +178,9 @@ public struct Rule: Equatable, Sendable {
     public enum Direction: Sendable {
         /// Where it came from (`iifname`).
         case input
+        /// Where it came from, if that is in a VRF: at hook forward `iifname` is the VRF's own name then (`meta sdifname`,
+        /// which only the hooks forward and input know).
+        case inputInVRF
         /// Where it goes (`oifname`).
         case output
     }

@@ -16,6 +16,7 @@ extension RulesetBuilder {
         )
         if looksInward {
             rules += dispatch(.input, to: .inward, "from an uplink")
+            rules += dispatch(.inputInVRF, to: .inward, "from an uplink in a VRF")
         }
         if forward.policy == .drop {
             rules.append(
@@ -53,7 +54,7 @@ extension RulesetBuilder {
                 let source = Rule.Match.address(family, .source, set: block.source(family))
                 // It would be translated and sent back, with the gateway's address on it. What IPsec brings was told from
                 // a stranger's by its key, and may well go out again by the same uplink.
-                for match in arrives(by: block) {
+                for match in arrives(by: block) + arrives(by: block, .inputInVRF) {
                     rules.append(
                         Rule(
                             [match, source, .cameInClear], counter: "spoofed", drop(.spoofedSource),
@@ -195,11 +196,11 @@ extension RulesetBuilder {
                 "the gateway's own, untranslatable"))
     }
 
-    func arrives(by block: BlockNames) -> [Rule.Match] {
+    func arrives(by block: BlockNames, _ direction: Rule.Direction = .input) -> [Rule.Match] {
         var matches: [Rule.Match] = []
-        if !block.exactInterfaces.isEmpty { matches.append(.interfaceIn(.input, set: block.interfaces)) }
+        if !block.exactInterfaces.isEmpty { matches.append(.interfaceIn(direction, set: block.interfaces)) }
         for case .prefix(let prefix) in block.block.outInterfaces {
-            matches.append(.interface(.input, .prefix(prefix)))
+            matches.append(.interface(direction, .prefix(prefix)))
         }
         return matches
     }

@@ -32,6 +32,7 @@ extension RulesetBuilder {
             ruleset.chains += uplinks.map(permitInwardChain)
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(.permitInward)) }
             rules += dispatch(.input, to: .permitInward, "from an uplink")
+            rules += dispatch(.inputInVRF, to: .permitInward, "from an uplink in a VRF")
         }
         rules += forwardedRules(&ruleset)
         ruleset.chains.append(.init("permit", base: .permit, rules))

@@ -39,7 +39,11 @@ extension RuleObject {
     }
 
     borrowing func loadInterfaceName(_ direction: Rule.Direction) {
-        loadMeta(direction == .input ? NFT_META_IIFNAME : NFT_META_OIFNAME)
+        switch direction {
+        case .input: loadMeta(NFT_META_IIFNAME)
+        case .inputInVRF: loadMeta(NFT_META_SDIFNAME)
+        case .output: loadMeta(NFT_META_OIFNAME)
+        }
     }
 
     borrowing func loadConnection(_ key: nft_ct_keys) {

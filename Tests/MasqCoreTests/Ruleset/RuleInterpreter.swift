@@ -6,6 +6,8 @@
 struct SimulatedPacket {
     var input: String?
     var output: String?
+    /// `input` is in a VRF, whose name the packet has in its place.
+    var isInVRF = false
     var source: IPAddress
     var destination: IPAddress
     var transport = Rule.TransportProtocol.tcp
@@ -207,7 +209,11 @@ extension Ruleset {
     }
 
     private func interface(_ packet: SimulatedPacket, _ direction: Rule.Direction) -> String? {
-        direction == .input ? packet.input : packet.output
+        switch direction {
+        case .input: packet.isInVRF ? "vrf0" : packet.input
+        case .inputInVRF: packet.isInVRF ? packet.input : nil
+        case .output: packet.output
+        }
     }
 
     private func elements(_ set: String) -> Elements? { sets.first { $0.name == set }?.elements }

@@ -238,6 +238,21 @@ import Testing
         }
     }
 
+    @Test("What comes in by a link in a VRF meets the fate that it would have without")
+    func inVRF() {
+        forEachPacket { message, _, ruleset, packet in
+            // Beside itself a link is only without one: "within one interface".
+            guard packet.input != packet.output else { return }
+            var inVRF = packet
+            inVRF.isInVRF = true
+            let (fate, expected) = (
+                ruleset.outcome(of: inVRF, in: "forward"), ruleset.outcome(of: packet, in: "forward")
+            )
+            #expect(fate?.verdict == expected?.verdict, "\(message)")
+            #expect(fate?.counter == expected?.counter, "\(message)")
+        }
+    }
+
     @Test("A packet of a translated connection under way passes one rule, whatever the configuration")
     func cost() {
         forEachPacket { message, _, ruleset, packet in
