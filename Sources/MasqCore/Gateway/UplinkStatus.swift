@@ -57,6 +57,17 @@ public struct UplinkStatus: Equatable, Sendable {
     /// Nothing is known yet.
     public init() { (uplinks, delegations) = ([], []) }
 
+    private init(_ uplinks: [Uplink], _ delegations: [Delegation]) {
+        (self.uplinks, self.delegations) = (uplinks, delegations)
+    }
+
+    /// Only those that an earlier look, for another configuration, was about too.
+    func among(_ earlier: UplinkStatus) -> UplinkStatus {
+        UplinkStatus(
+            uplinks.filter { uplink in earlier.uplinks.contains { $0.name == uplink.name } },
+            delegations.filter { link in earlier.delegations.contains { $0.name == link.name } })
+    }
+
     /// Looks at the links that a configuration is about.
     public init(_ configuration: Configuration, _ links: Links) {
         var names: Set<String> = []
@@ -200,6 +211,11 @@ extension UplinkStatus.Uplink {
                 let more = addresses.filter { !before.contains($0) }.map(\.description).joined(
                     separator: ", ")
                 return "\(name) has the address \(more) too: \(traffic)"
+            }
+            if Set(addresses).isSubset(of: before) {
+                let less = before.filter { !addresses.contains($0) }.map(\.description).joined(
+                    separator: ", ")
+                return "\(name) has the address \(less) no more: \(traffic)"
             }
             let was = before.map(\.description).joined(separator: ", ")
             return "\(name) has another address, \(list) (it was \(was)): \(traffic)"

@@ -56,9 +56,9 @@ struct ForwardingSwitches: Sendable {
             isOn[family] = true
             // net.ipv6.conf.*.accept_ra of 1 means "unless forwarding" (ip-sysctl in the kernel's documentation).
             let note =
-                "\(family.forwardingSwitch) is 1 now: a link that gets its address from router advertisements "
-                + "needs accept_ra = 2"
-            return [.setForwarding(family, true)] + (family == .ipv6 ? [.log(.notice, note)] : [])
+                "setting \(family.forwardingSwitch) to 1: a link that gets its address from router "
+                + "advertisements needs accept_ra = 2"
+            return (family == .ipv6 ? [.log(.notice, note)] : []) + [.setForwarding(family, true)]
         }
     }
 

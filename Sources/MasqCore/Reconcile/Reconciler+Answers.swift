@@ -10,6 +10,10 @@ extension Reconciler {
         }
         var new = new
         routing.load(&new)
+        // What another configuration looks at, or no more, is no news of the links.
+        if let configuration, UplinkStatus(configuration, links) == reported {
+            reported = UplinkStatus(new, links).among(reported)
+        }
         configuration = new
         given.note(new, links)
         refusal = nil

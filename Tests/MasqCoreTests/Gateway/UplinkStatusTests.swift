@@ -24,6 +24,15 @@ import Testing
                 == [.up([IPAddress("203.0.113.7")].compactMap { $0 })])
     }
 
+    @Test("An address that goes while another stays is told as what it is")
+    func lessAddresses() {
+        let two = status(.howTo, .link("ppp0", 7, up: true, "203.0.113.7", "203.0.113.8"))
+        let one = status(.howTo, .link("ppp0", 7, up: true, "203.0.113.7"))
+        #expect(
+            one.changes(since: two)
+                == ["ppp0 has the address 203.0.113.8 no more: masquerading 192.168.0.0/16"])
+    }
+
     @Test("A link whose line is dead is not called up, and its return is news")
     func carrier() {
         let up = Link.link("ppp0", 7, up: true, "203.0.113.7")

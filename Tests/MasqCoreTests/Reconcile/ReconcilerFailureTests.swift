@@ -158,7 +158,6 @@ import Testing
             machine.fireTimer() == [
                 .log(.notice, "the rules are in force again"),
                 .log(.notice, "eth1 is not there yet: the rules are, and wait for it"),
-                .log(.notice, "ppp0 is gone"),
                 .notifyStatus("in force: /etc/masqd.toml; waiting for eth1"),
             ])
         #expect(machine.table.table == Snapshot(textOf: .desired(.masquerading("eth1", "10.0.0.0/8"))))

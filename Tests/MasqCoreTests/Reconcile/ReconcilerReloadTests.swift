@@ -31,7 +31,6 @@ import Testing
         #expect(
             machine.reload(.masquerading("eth1", "192.168.0.0/16")) == [
                 .log(.notice, "eth1 is not there yet: the rules are, and wait for it"),
-                .log(.notice, "ppp0 is gone"),
                 .log(.info, "/etc/masqd.toml is in force"),
                 .notifyReady(status: "in force: /etc/masqd.toml; waiting for eth1"),
             ])
@@ -67,17 +66,37 @@ import Testing
         let both = Configuration.masquerading("ppp0", "192.168.0.0/16", "fd00::/8")
         #expect(
             machine.reload(both) == [
-                .setForwarding(.ipv6, true),
                 .log(
                     .notice,
                     """
-                    net.ipv6.conf.all.forwarding is 1 now: a link that gets its address from router \
+                    setting net.ipv6.conf.all.forwarding to 1: a link that gets its address from router \
                     advertisements needs accept_ra = 2
                     """),
+                .setForwarding(.ipv6, true),
                 .log(.info, "/etc/masqd.toml is in force"), .notifyReady(status: inForce),
             ])
         #expect(machine.table.table.memory == .ipv6ForwardingWasOff)
         #expect(machine.send(.stopRequested).first == .setForwarding(.ipv6, false))
         #expect(machine.forwarding == [.ipv4: true, .ipv6: false])
+    }
+
+    @Test("A reload that looks at other links, or other addresses of theirs, is no news of the links")
+    func sameLinks() {
+        var machine = Self.started()
+        _ = machine.send(
+            .linksDumped(
+                Links([.link("ppp0", 7, up: true, "203.0.113.7", "2001:db8::7"), .link("eth1", 8, up: true)]))
+        )
+        let lines = { (actions: [Action]) in
+            actions.compactMap { if case .log(_, let line) = $0 { line } else { nil } }
+        }
+        var both = Configuration.masquerading("ppp0", "192.168.0.0/16", "fd00::/8")
+        both.gateway.ipForward = .ignore
+        #expect(lines(machine.reload(both)) == ["/etc/masqd.toml is in force"])
+        #expect(
+            lines(machine.reload(.masquerading("eth1", "192.168.0.0/16"))) == [
+                "eth1 is up without an address: nothing can be masqueraded to it yet",
+                "/etc/masqd.toml is in force",
+            ])
     }
 }
