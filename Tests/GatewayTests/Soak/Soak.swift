@@ -42,15 +42,6 @@ final class Soak {
             (Phone(in: gateway.lan, to: Gateway.serverIPv6), true),
         ]
         churn = try Churn(in: gateway.lan)
-        try gateway.wan.watch("client", "ip saddr 192.168.1.2")
-        try gateway.wan.watch("client_ipv6", "ip6 saddr fd00:1::2")
-    }
-
-    /// Packets with the client's own address that the world has seen.
-    ///
-    /// While the uplink has no address the kernel masquerades to one of the gateway's other ones: private, but no secret.
-    private func leaks() throws -> Int {
-        try gateway.wan.watched("client") + gateway.wan.watched("client_ipv6")
     }
 
     /// What happened, in one line.
@@ -63,7 +54,7 @@ final class Soak {
 
     /// One random deed, and what must be true when masqd has dealt with it.
     func step() throws {
-        let leaks = try leaks()
+        let leaks = try gateway.clientLeaks()
         let deed = Deed.allCases.randomElement(using: &random) ?? .reload
         counts["\(deed)", default: 0] += 1
         let words = try perform(deed)
@@ -75,7 +66,7 @@ final class Soak {
             throw Failure("after \(words): \(error)\n\(try masqd.log.suffix(2000))")
         }
         try #expect(foreignTables() == foreign, "after \(words)")
-        let more = try self.leaks() - leaks
+        let more = try gateway.clientLeaks() - leaks
         if deed.tearsHoles {
             leaksThroughHoles += more
         } else {
