@@ -48,7 +48,7 @@ check:  ## format, layers, golden rulesets, the unit, shell scripts: seconds, no
 layers:  ## who imports whom
 	scripts/check-layers.sh
 
-bench: build  ## beside nft, iptables, firewalld and a C program, in five minutes; QUICK=1 for one
+bench: build  ## beside nft, iptables, firewalld and a C program, in five minutes; QUICK=1 for half a one
 	@scripts/install-deps.sh bench
 	@scripts/bench.sh $(MASQD)
 
