@@ -10,7 +10,7 @@ public struct KernelTable: ~Copyable {
     /// Hears what others commit; absent where nobody wants to know.
     private let monitor: NftablesMonitor?
     /// What the kernel had at a generation, so that an undisturbed table need not be listed again.
-    private var known: (snapshot: Snapshot, generation: UInt32)?
+    private var known: Known?
     private var dialect = Dialect()
     /// What was asked for last, so that it need not be lowered again.
     private var wanted: Wanted?
@@ -20,6 +20,11 @@ public struct KernelTable: ~Copyable {
     private var isHearsay = false
     /// Whether somebody else committed while the last ``apply(_:)`` kept the monitor from listening: nothing tells what.
     public private(set) var wasDisturbed = false
+
+    private struct Known {
+        var snapshot: Snapshot
+        var generation: UInt32
+    }
 
     /// A ruleset in the kernel's terms, and the batch that makes it out of nothing, where that is worth having.
     private struct Wanted: ~Copyable {
@@ -114,7 +119,7 @@ public struct KernelTable: ~Copyable {
     /// is not true any more.
     mutating func heard(_ touch: NftablesMonitor.Touch) {
         guard let generation = touch.generationWithoutTable else { return }
-        known = (Snapshot(), generation)
+        known = Known(snapshot: Snapshot(), generation: generation)
         isAsWanted = false
         isHearsay = true
     }
@@ -201,7 +206,9 @@ public struct KernelTable: ~Copyable {
         let generation = known?.generation ?? 0
         let changes = Difference.changes(from: current, to: desired)
         guard !changes.isEmpty else {
-            known?.snapshot = desired  // one of the two is enough in memory
+            // One of the two is enough in memory. `known?.snapshot = desired` would leak the other (Swift 6.3, a value
+            // within an optional of a type that can't be copied).
+            known = Known(snapshot: desired, generation: generation)
             return []
         }
         // What follows must not be compared with a snapshot that a failure left half true.
@@ -253,7 +260,7 @@ public struct KernelTable: ~Copyable {
                 return  // somebody committed meanwhile: what is there will be seen at the next look
             }
         }
-        known = (sent, generation)
+        known = Known(snapshot: sent, generation: generation)
     }
 
     /// All at once, but for a dormant table with base chains to change: it is mended first, then woken.
@@ -277,7 +284,8 @@ public struct KernelTable: ~Copyable {
             return snapshot
         }
         isAsWanted = false
-        known = try connection.snapshot()
-        return known?.snapshot ?? Snapshot()
+        let listed = try connection.snapshot()
+        known = Known(snapshot: listed.snapshot, generation: listed.generation)
+        return listed.snapshot
     }
 }
