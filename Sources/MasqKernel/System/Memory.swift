@@ -6,10 +6,9 @@ import CNetfilter
 public func returnMemory() { CNetfilter_return_memory() }
 
 /// What a C library has made; the process ends where it made nothing.
-///
-/// Then malloc() failed, or libnftnl does not know the name of an expression, which is a mistake of masqd's own: neither is
-/// anything that a caller could answer to, and Swift ends the process likewise.
 func allocated(_ object: OpaquePointer?, _ name: String) -> OpaquePointer {
+    // Then malloc() failed, or libnftnl does not know the name of an expression, which is a mistake of masqd's own: neither is
+    // anything that a caller could answer to, and Swift ends the process likewise.
     guard let object else { fatalError("a library has no memory for \(name), or does not know it") }
     return object
 }
