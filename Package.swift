@@ -1,9 +1,10 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.0
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import PackageDescription
 
-let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+// treatAllWarnings(as:) needs tools version 6.2; Debian 13 has Swift 6.0.
+let strict: [SwiftSetting] = [.unsafeFlags(["-warnings-as-errors"])]
 
 let package = Package(
     name: "masqd",

@@ -24,7 +24,7 @@ struct Arguments {
     }
 
     /// A command line that can't be understood; the message is for people.
-    struct Misuse: Error {
+    struct Misuse: Error, Equatable {
         let message: String
     }
 

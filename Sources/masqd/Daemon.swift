@@ -10,7 +10,7 @@ import MasqKernel
 struct Daemon: ~Copyable {
     let source: Arguments.Source
     let log: Log
-    var manager = ServiceManager()
+    var manager: ServiceManager
 
     let loop: EventLoop
     let signals: SignalSource
@@ -32,10 +32,10 @@ struct Daemon: ~Copyable {
     var foreignEditor: ForeignEditor
     var policyRouting: PolicyRouting
     var probeConnections: ProbeConnections
-    var reconciler = Reconciler()
+    var reconciler: Reconciler
     var hasReportedDialect = false
     /// What of masqd's stays in the kernel that was to go.
-    var leftovers: Set<Leftover> = []
+    var leftovers: Set<Leftover>
 
     enum Leftover { case foreignRules, routing }
 
@@ -70,8 +70,12 @@ struct Daemon: ~Copyable {
         let policyRouting = try PolicyRouting()
         let probeConnections = try ProbeConnections()
 
+        // Only numbers have initial values at their declarations: where something above throws, Swift 6.0 destroys others twice.
         self.source = source
         self.log = log
+        manager = ServiceManager()
+        reconciler = Reconciler()
+        leftovers = []
         self.signals = signals
         self.loop = loop
         self.retryTimer = retryTimer

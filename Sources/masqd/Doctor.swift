@@ -81,7 +81,7 @@ struct Doctor {
         }
     }
 
-    private func savedRuleset() throws -> SavedRuleset? {
+    private func savedRuleset() throws(SystemError) -> SavedRuleset? {
         let path = Self.savedRulesetPath
         do {
             return SavedRuleset(path: path, text: try ConfigurationFile.text(path))

@@ -146,7 +146,7 @@ struct MasqueradeTests {
     /// The errno that the kernel reports for a datagram of `size` bytes.
     private func error(of socket: Socket, sending size: Int) throws -> CInt? {
         try socket.send([UInt8](repeating: 0, count: size))
-        let failure = try #require(throws: Failure.self) { _ = try socket.receive() }
+        let failure = try #require(thrownError(Failure.self) { _ = try socket.receive() })
         return failure.code
     }
 }

@@ -95,8 +95,7 @@ import Testing
             ),
         ])
     func misuse(words: [String], message: String) {
-        let error = #expect(throws: Arguments.Misuse.self) { try Arguments(words) }
-        #expect(error?.message == message)
+        #expect(throws: Arguments.Misuse(message: message)) { try Arguments(words) }
     }
 
     @Test("The help names every option")

@@ -8,7 +8,8 @@ public enum RawPacket {
     ) throws {
         let payload = Array("spoofed\n".utf8)
         let length = 8 + payload.count
-        let segment = source.port.bytes + destination.port.bytes + UInt16(length).bytes + [0, 0] + payload
+        let ports = source.port.bytes + destination.port.bytes
+        let segment = ports + UInt16(length).bytes + [0, 0] + payload
         try send(segment, protocolNumber: 17, checksumAt: 6, from: source, to: destination, in: namespace)
     }
 
@@ -16,12 +17,9 @@ public enum RawPacket {
     public static func sendAcknowledgement(
         from source: Endpoint, to destination: Endpoint, in namespace: NetworkNamespace
     ) throws {
-        // ports, sequence and acknowledgement numbers, 5 words, ACK, window, checksum, urgent pointer
-        let segment =
-            source.port.bytes + destination.port.bytes + [0, 0, 0x10, 1] + [0, 0, 0x20, 1] + [
-                0x50, 0x10, 0x20, 0,
-            ]
-            + [0, 0, 0, 0]
+        let ports = source.port.bytes + destination.port.bytes
+        // sequence and acknowledgement numbers, 5 words, ACK, window, checksum, urgent pointer
+        let segment = ports + [0, 0, 0x10, 1, 0, 0, 0x20, 1, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0]
         try send(segment, protocolNumber: 6, checksumAt: 16, from: source, to: destination, in: namespace)
     }
 
@@ -37,8 +35,8 @@ public enum RawPacket {
         var segment = segment
         segment.setChecksum(checksum.value, at: offset)
         // The kernel fills in the identification and the header's checksum.
-        let header: [UInt8] =
-            [0x45, 0] + UInt16(20 + segment.count).bytes + [0, 0, 0, 0, 64, protocolNumber, 0, 0] + addresses
+        let length = UInt16(20 + segment.count).bytes
+        let header: [UInt8] = [0x45, 0] + length + [0, 0, 0, 0, 64, protocolNumber, 0, 0] + addresses
         let socket = try namespace.run { try Socket(.rawIPv4) }
         try socket.send(header + segment, to: destination)
     }

@@ -17,15 +17,24 @@ extension ConfigurationReader {
 
     /// The first byte that is not UTF-8, and what to say about it.
     private static func encodingProblem(of text: Span<UInt8>) -> (offset: Int, message: String)? {
-        do {
-            _ = try UTF8Span(validating: text)
-            return nil
-        } catch {
-            let offset = error.byteOffsets.lowerBound
-            if offset == 0, text.count > 1, text[0] ^ text[1] == 1, text[0] >= 0xFE {
-                return (0, "the file is UTF-16")
+        guard let offset = text.withUnsafeBufferPointer(firstInvalidByte) else { return nil }
+        if offset == 0, text.count > 1, text[0] ^ text[1] == 1, text[0] >= 0xFE {
+            return (0, "the file is UTF-16")
+        }
+        return (offset, "unexpected byte 0x" + String(text[offset], radix: 16, uppercase: true))
+    }
+
+    /// Where the first code point begins that is not UTF-8.
+    private static func firstInvalidByte(of text: UnsafeBufferPointer<UInt8>) -> Int? {
+        var parser = UTF8.ForwardParser()
+        var bytes = text.makeIterator()
+        var offset = 0
+        while true {
+            switch parser.parseScalar(from: &bytes) {
+            case .valid(let scalar): offset += scalar.count
+            case .emptyInput: return nil
+            case .error: return offset
             }
-            return (offset, "unexpected byte 0x" + String(text[offset], radix: 16, uppercase: true))
         }
     }
 

@@ -22,11 +22,15 @@ public struct ConnectionRepair: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        let scan = try ConntrackScan()
-        let ipsec = try IPsecConnection()
-        routes = try RouteFinder()
-        self.ipsec = ipsec
+        try self.init(ConntrackScan(), RouteFinder(), IPsecConnection())
+    }
+
+    private init(
+        _ scan: consuming ConntrackScan, _ routes: consuming RouteFinder, _ ipsec: consuming IPsecConnection
+    ) {
         self.scan = scan
+        self.routes = routes
+        self.ipsec = ipsec
     }
 
     /// The descriptor that becomes readable when ``step()`` has something to do.

@@ -30,8 +30,12 @@ public struct ConntrackScan: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        let listing = try NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
-        let deleting = try NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack")
+        try self.init(
+            listing: NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "conntrack"),
+            deleting: NetlinkSocket(bus: CInt(NETLINK_NETFILTER), name: "conntrack"))
+    }
+
+    private init(listing: consuming NetlinkConversation, deleting: consuming NetlinkSocket) {
         self.listing = listing
         self.deleting = deleting
     }

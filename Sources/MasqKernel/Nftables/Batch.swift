@@ -23,12 +23,16 @@ struct Batch: ~Copyable {
     }
 
     init(firstSequence: UInt32, generation: UInt32, capacity: Int) {
-        writer = MessageWriter(capacity: 4096 + capacity)
-        self.firstSequence = firstSequence
-        lastSequence = firstSequence
+        self.init(MessageWriter(capacity: 4096 + capacity), firstSequence)
         mark(NFNL_MSG_BATCH_BEGIN)
         writer.attribute(Int(NFNL_BATCH_GENID.rawValue), bigEndian: generation)
         writer.endMessage()
+    }
+
+    private init(_ writer: consuming MessageWriter, _ firstSequence: UInt32) {
+        self.writer = writer
+        self.firstSequence = firstSequence
+        lastSequence = firstSequence
     }
 
     /// Says which generation the changes were computed from, after all.

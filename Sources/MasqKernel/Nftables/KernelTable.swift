@@ -47,9 +47,12 @@ public struct KernelTable: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init(listening: Bool) throws(NetlinkError) {
-        let connection = try NftablesConnection()
-        monitor = listening ? try NftablesMonitor() : nil
+        try self.init(NftablesConnection(), listening ? NftablesMonitor() : nil)
+    }
+
+    private init(_ connection: consuming NftablesConnection, _ monitor: consuming NftablesMonitor?) {
         self.connection = connection
+        self.monitor = monitor
     }
 
     /// What an earlier process left in the table for this one.

@@ -17,7 +17,11 @@ public struct ProbeConnections: ~Copyable {
     ///
     /// - Throws: ``SystemError``.
     public init() throws(SystemError) {
-        epoll = try Descriptor(epoll_create1(CInt(EPOLL_CLOEXEC)), "create", "an epoll instance")
+        try self.init(Descriptor(epoll_create1(CInt(EPOLL_CLOEXEC)), "create", "an epoll instance"))
+    }
+
+    private init(_ epoll: consuming Descriptor) {
+        self.epoll = epoll
     }
 
     deinit { for descriptor in waiting.keys { close(descriptor) } }

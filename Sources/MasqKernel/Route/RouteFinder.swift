@@ -40,7 +40,11 @@ public struct RouteFinder: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
+        try self.init(NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink"))
+    }
+
+    private init(_ conversation: consuming NetlinkConversation) {
+        self.conversation = conversation
     }
 
     /// Forgets every answer: routes may have changed.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import Glibc
+import MasqCore
 
 /// Reads whole files into memory, of a size that a person could have written or a program generated.
 public enum ConfigurationFile {
@@ -56,7 +57,9 @@ public enum ConfigurationFile {
             if result == 0 { break }
             count += result
         }
-        return body(RawSpan(_unsafeStart: storage, byteCount: count)._unsafeView(as: UInt8.self))
+        return UnsafeRawBufferPointer(start: storage, count: count).withMemoryRebound(to: UInt8.self) {
+            body($0.span)
+        }
     }
 
     /// Waits until a read would not wait: for bytes, or the end.

@@ -54,7 +54,7 @@ struct ForeignOpeningTests {
         "Where established packets pass by the owner's own rule, first packets alone are marked, and the reverse"
     )
     func permission() throws {
-        let established = Rule([.state(2 | 4)], .accept)
+        let established = Rule([.state(UInt32(2 | 4))], .accept)
         #expect(try Self.report(["FORWARD": [established]], dropsByPolicy: true).permission == .firstPackets)
         let new = Rule([.state(8)], .accept)
         #expect(try Self.report(["FORWARD": [new]], dropsByPolicy: true).permission == .laterPackets)

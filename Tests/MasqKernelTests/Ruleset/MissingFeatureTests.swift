@@ -16,7 +16,7 @@ import Testing
         ruleset.helpers = [
             .init("helper_gopher", type: "gopher", transport: .tcp, isForBothFamilies: true)
         ]
-        let error = #expect(throws: NetlinkError.self) { try table.apply(ruleset) }
+        let error = thrownError(NetlinkError.self) { _ = try table.apply(ruleset) }
         #expect(error?.missing == .helper("helper_gopher"))
         #expect(
             "\(try #require(error))" == """
@@ -34,7 +34,7 @@ import Testing
         let chain = try #require(ruleset.chains.firstIndex { $0.name == "drop_untranslated" })
         // This kernel has the expression; it answers a set that is not there in the same way.
         ruleset.chains[chain].rules[0].matches = [.interfaceIn(.input, set: "nowhere")]
-        let error = #expect(throws: NetlinkError.self) { try table.apply(ruleset) }
+        let error = thrownError(NetlinkError.self) { _ = try table.apply(ruleset) }
         #expect(error?.missing == .log)
         #expect(
             "\(try #require(error))" == """

@@ -119,14 +119,14 @@ import Testing
         #expect(manager.watchdogIntervalMilliseconds == nil)
     }
 
-    @Test(
-        "The watchdog is fed twice in its time, by the process that is meant",
-        arguments: [
-            (["WATCHDOG_USEC": "30000000"], 15_000), (["WATCHDOG_USEC": "3000"], 1), ([:], nil),
-            (["WATCHDOG_USEC": "0"], nil), (["WATCHDOG_USEC": "soon"], nil),
-            (["WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"], nil),
-            (["WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "\(getpid())"], 1000),
-        ] as [([String: String], Int?)])
+    private static let watchdogs: [([String: String], Int?)] = [
+        (["WATCHDOG_USEC": "30000000"], 15_000), (["WATCHDOG_USEC": "3000"], 1), ([:], nil),
+        (["WATCHDOG_USEC": "0"], nil), (["WATCHDOG_USEC": "soon"], nil),
+        (["WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"], nil),
+        (["WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "\(getpid())"], 1000),
+    ]
+
+    @Test("The watchdog is fed twice in its time, by the process that is meant", arguments: watchdogs)
     func watchdog(variables: [String: String], interval: Int?) {
         let manager = manager(variables)
         #expect(manager.watchdogIntervalMilliseconds == interval)
