@@ -42,8 +42,18 @@ public struct ClientLimits: Equatable, Sendable {
     /// `new_connections`: how many in a time; absent: any number.
     public var newConnections: Rate?
 
+    /// `max_clients`: how many are counted one by one, for each family and limit; further ones by their network.
+    public var maximumClients: UInt32 = 65536
+    /// `ipv6_prefix`: the prefix length of the network that is one client's, since it can take any address of that.
+    public var ipv6PrefixLength = 64
+
     /// No limits.
     public init() {}
+
+    /// What a client is told by.
+    public func key(_ family: AddressFamily) -> Rule.ClientKey {
+        .init(family, prefixLength: family == .ipv4 ? family.bitCount : ipv6PrefixLength)
+    }
 
     /// Whether there is none.
     public var isEmpty: Bool { maximumConnections == nil && newConnections == nil }

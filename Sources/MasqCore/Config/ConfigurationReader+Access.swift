@@ -19,6 +19,11 @@ extension ConfigurationReader {
             case "max_connections" where section == .clients:
                 limits.maximumConnections = integer(entry, in: 1...Int64(UInt32.max)).map(UInt32.init)
             case "new_connections" where section == .clients: limits.newConnections = rate(entry)
+            case "max_clients" where section == .clients:
+                limits.maximumClients =
+                    integer(entry, in: 1...1_000_000).map(UInt32.init) ?? limits.maximumClients
+            case "ipv6_prefix" where section == .clients:
+                limits.ipv6PrefixLength = integer(entry, in: 1...128).map(Int.init) ?? limits.ipv6PrefixLength
             default: reportUnknown(entry, in: section)
             }
         }

@@ -261,7 +261,11 @@ struct ConfigurationReader {
             case .masquerade: ["out_interface", "source", "exclude", "ports", "random", "persistent"]
             case .portForward: ["in_interface", "protocol", "port", "to", "source", "reflection"]
             case .clients:
-                ["blocked", "blocked_file", "allowed", "allowed_file", "max_connections", "new_connections"]
+                [
+                    "blocked", "blocked_file", "allowed", "allowed_file", "max_connections",
+                    "new_connections",
+                    "max_clients", "ipv6_prefix",
+                ]
             case .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
             case .accounting: ["blocks", "clients", "forwards", "max_clients"]
             case .forward: ["policy", "unsolicited", "flow_offload", "foreign_drop", "mark"]

@@ -78,6 +78,21 @@ public struct AddressRanges: Equatable, Sendable {
             merging: common.map { .init(first: max($0.first, range.first), last: min($0.last, range.last)) })
     }
 
+    /// How many networks of a prefix length have an address in it; the highest number there is for even more.
+    func count(prefixLength: Int) -> UInt128 {
+        let shift = UInt128(family.bitCount - prefixLength)
+        var count: UInt128 = 0
+        var previous: UInt128?
+        for range in ranges {
+            let (first, last) = (range.first >> shift, range.last >> shift)
+            let fresh = (last - first).addingReportingOverflow(previous == first ? 0 : 1)
+            let sum = count.addingReportingOverflow(fresh.partialValue)
+            if fresh.overflow || sum.overflow { return .max }
+            (count, previous) = (sum.partialValue, last)
+        }
+        return count
+    }
+
     /// Whether an address is in it, by binary search.
     public func contains(_ address: IPAddress) -> Bool {
         guard address.family == family else { return false }

@@ -14,6 +14,8 @@ enum DropReason: String, CaseIterable, Sendable {
     case tooManyNewConnections = "too many new connections"
     /// `[clients] max_connections`.
     case tooManyConnections = "too many connections"
+    /// `[clients]` has a limit, and more clients are there than are counted one by one.
+    case tooManyClients = "too many clients"
     /// It comes from an uplink, and claims to come from a network behind the gateway.
     case spoofedSource = "spoofed source"
     /// It would leave with a private source.

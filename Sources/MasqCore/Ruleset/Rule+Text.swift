@@ -20,10 +20,11 @@ extension Rule.Match {
             "\(family.text) \(side.text) @\(set)"
         case .addressNot(let family, let side, let set):
             "\(family.text) \(side.text) != @\(set)"
-        case .exceeds(.connections(let count), let family, let set):
-            "add @\(set) { \(family.text) saddr ct count over \(count) }"
-        case .exceeds(.newConnections(let rate), let family, let set):
-            "update @\(set) { \(family.text) saddr limit rate over \(rate.text) }"
+        case .exceeds(.connections(let count), let key, let set):
+            "add @\(set) { \(key.text) ct count over \(count) }"
+        case .exceeds(.newConnections(let rate), let key, let set):
+            "update @\(set) { \(key.text) limit rate over \(rate.text) }"
+        case .uncounted(let key, let set): "\(key.text) != @\(set)"
         case .within(let rate): "limit rate \(rate.text)"
         case .interfacePairIn(let set): "iifname . oifname @\(set)"
         case .serviceIn(let family, let side, let set): side.serviceText(family, in: set)
@@ -50,6 +51,10 @@ extension Rule.Match {
         case .sourceBehindOtherInterface: "fib saddr . iif oif missing"
         }
     }
+}
+
+extension Rule.ClientKey {
+    fileprivate var text: String { "\(family.text) saddr" + (mask.map { " & \($0)" } ?? "") }
 }
 
 extension Rule.Action {

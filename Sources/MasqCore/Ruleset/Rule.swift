@@ -35,7 +35,9 @@ public struct Rule: Equatable, Sendable {
         /// The address is of the family, and not in a set: `ip saddr != @set`.
         case addressNot(AddressFamily, AddressSide, set: String)
         /// The source is beyond a limit, which is counted in a recording: `update @set { ip saddr limit rate over … }`.
-        case exceeds(ClientLimit, AddressFamily, set: String)
+        case exceeds(ClientLimit, ClientKey, set: String)
+        /// The source has no element in a recording: `ip6 saddr & ffff:ffff:ffff:ffff:: != @set`.
+        case uncounted(ClientKey, set: String)
         /// Not more often than this, all packets together: `limit rate 10/minute burst 20 packets`.
         case within(Rate)
         /// The names of both interfaces are in a set: `iifname . oifname @set`.
@@ -153,6 +155,27 @@ public struct Rule: Equatable, Sendable {
         case connections(UInt32)
         /// `limit rate over 50/second burst 100 packets`: connections in a time.
         case newConnections(Rate)
+    }
+
+    /// What the connections of a limit are counted by: the source's address, or its network.
+    public struct ClientKey: Hashable, Sendable {
+        /// The source's family.
+        public let family: AddressFamily
+        /// How many bits of the source tell clients apart; all of them: each address is a client of its own.
+        public let prefixLength: Int
+
+        /// Counts by networks of this prefix length.
+        public init(_ family: AddressFamily, prefixLength: Int) {
+            self.family = family
+            self.prefixLength = prefixLength
+        }
+
+        /// The bits that tell clients apart, as an address; absent where they are all of them.
+        public var mask: IPAddress? {
+            guard prefixLength < family.bitCount else { return nil }
+            let all = IPAddress(family: family, value: family.maximum)
+            return IPNetwork(containing: all, prefixLength: prefixLength).address
+        }
     }
 
     /// Who is told what is logged.

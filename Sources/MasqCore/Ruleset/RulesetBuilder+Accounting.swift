@@ -50,7 +50,7 @@ extension RulesetBuilder {
     private func countingChain(_ uplink: Uplink, _ way: Way) -> Ruleset.Chain {
         let accounting = configuration.accounting
         var rules: [Rule] = []
-        for block in uplink.blocks.map({ blocks[$0] }) {
+        for (index, block) in uplink.blocks.map({ ($0, blocks[$0]) }) {
             for family in block.families {
                 let clients = "clients_\(way.rawValue)\(family.suffix)"
                 rules.append(
@@ -59,6 +59,15 @@ extension RulesetBuilder {
                         counter: accounting.blocks ? "\(block.counter)_\(way.rawValue)" : nil,
                         accounting.clients ? .record(family, way.inside, set: clients) : .accept,
                         comment: accountingComment))
+                // A set that is full takes nobody in and decides nothing; a later block must not count the packet again.
+                if accounting.clients,
+                    blocks[(index + 1)...].contains(where: { $0.families.contains(family) })
+                {
+                    rules.append(
+                        Rule(
+                            [.address(family, way.inside, set: block.source(family))], .accept,
+                            comment: accountingComment))
+                }
             }
         }
         return .init(uplink.chainName(way.page), rules)

@@ -54,12 +54,14 @@ extension Rule.Match {
             known = family
             rule.loadAddress(family, side)
             rule.lookUp(set, isInverted: true)
-        case .exceeds(let limit, let family, let set):
+        case .exceeds(let limit, let key, let set):
             // update @set { ip saddr limit rate over 50/second burst 100 packets }
-            if known != family { rule.require(family) }
-            known = family
-            rule.loadAddress(family, .source)
+            key.load(into: rule, &known)
             rule.record(in: set, limit)
+        case .uncounted(let key, let set):
+            // ip6 saddr & ffff:ffff:ffff:ffff:: != @set
+            key.load(into: rule, &known)
+            rule.lookUp(set, isInverted: true)
         case .within(let rate):
             // limit rate 10/minute burst 20 packets
             rule.add("limit") { $0.set(rate, flags: 0) }
@@ -162,6 +164,15 @@ extension Rule.Match {
                 NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_IIF.rawValue | NFTA_FIB_F_PRESENT.rawValue)
             rule.compare(bytes(of: UInt32(0)))
         }
+    }
+}
+
+extension Rule.ClientKey {
+    fileprivate func load(into rule: borrowing RuleObject, _ known: inout AddressFamily?) {
+        if known != family { rule.require(family) }
+        known = family
+        rule.loadAddress(family, .source)
+        if let mask { rule.mask(mask.networkOrder) }
     }
 }
 

