@@ -19,6 +19,7 @@
 #include <sys/un.h>
 
 #include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/icmpv6.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>

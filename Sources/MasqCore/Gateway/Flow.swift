@@ -16,6 +16,10 @@ public struct Flow: Hashable, Sendable {
     public var destinationPort: UInt16
     /// The connection's mark.
     public var mark: UInt32 = 0
+    /// Whether it is in a conntrack zone of somebody's, in one direction or both: another network than the machine's own.
+    public var isInZone = false
+    /// Whether the far side has answered (`IPS_SEEN_REPLY`).
+    public var isAnswered = false
 
     /// Makes a flow.
     public init(

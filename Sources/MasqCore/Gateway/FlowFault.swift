@@ -19,6 +19,8 @@ public struct DeletedFlows: Equatable, Sendable {
     private var counts: [FlowFault: Int] = [:]
     /// The first one of each kind.
     private var examples: [FlowFault: Flow] = [:]
+    /// Those that look wrong, and were left alone.
+    public var undecided = UndecidedFlows()
 
     /// None.
     public init() {}

@@ -18,7 +18,10 @@ public struct FlowJudge: Sendable {
     private let destinations: AccessList
     /// Which bits of a mark name an uplink, and the marks of those that are lost.
     private let lost: (mask: UInt32, marks: Set<UInt32>)
-    private let hasUplinks: Bool
+    /// The links that the configuration was taken with.
+    public let links: Links
+    /// Whether the leak guard has dropped something that is not mended yet.
+    private let hasLeaked: Bool
     /// What masqd has given to connections; absent: nobody else translates them.
     private let given: GivenAddresses?
 
@@ -98,13 +101,16 @@ public struct FlowJudge: Sendable {
     /// - Parameters:
     ///   - lost: the numbers of uplinks whose connections go.
     ///   - given: what masqd has given to connections, where others may translate them too.
+    ///   - hasLeaked: whether the leak guard has dropped something that is not mended yet.
     public init(
-        _ configuration: Configuration, _ links: Links, lost: Set<Int> = [], given: GivenAddresses? = nil
+        _ configuration: Configuration, _ links: Links, lost: Set<Int> = [], given: GivenAddresses? = nil,
+        hasLeaked: Bool = false
     ) {
         let marks = configuration.policyRouting.marks
         self.lost = (marks.numberMask, Set(lost.map(marks.mark)))
         self.given = given
-        hasUplinks = !configuration.uplinks.isEmpty
+        self.links = links
+        self.hasLeaked = hasLeaked
         repairs = configuration.conntrack.repair
         blocks = configuration.outbound.map { Block($0, links) }
         clients = configuration.clients
@@ -113,14 +119,11 @@ public struct FlowJudge: Sendable {
     }
 
     /// Whether the flow came in or left by an uplink that is lost.
-    public func isLost(_ flow: Flow) -> Bool { lost.marks.contains(flow.mark & lost.mask) }
-
-    /// The mark that a packet of the flow's has when its route toward the uplink is looked up.
-    public func routingMark(of flow: Flow) -> UInt32 { hasUplinks ? flow.mark & lost.mask : 0 }
+    public func isLost(_ flow: Flow) -> Bool { !flow.isInZone && lost.marks.contains(flow.mark & lost.mask) }
 
     /// Whether the flow's route has to be asked for: cheap, and false for nearly all.
     public func isSuspicious(_ flow: Flow) -> Bool {
-        guard !localAddresses.contains(flow.destination) else { return false }
+        guard !flow.isInZone, !localAddresses.contains(flow.destination) else { return false }
         if refusal(of: flow) != nil { return blocks.contains { $0.means(flow.source) } }
         guard repairs else { return false }
         var isSuspicious = false
@@ -145,6 +148,29 @@ public struct FlowJudge: Sendable {
         return flow.translatedSource == flow.source ? .untranslated : .keptAddress
     }
 
+    /// The same for a route that may have several ways: nothing unless the flow goes by each of them.
+    public func fault(of flow: Flow, by route: RouteAnswer) -> FlowFault? {
+        var found: FlowFault?
+        for link in route.links {
+            guard let fault = fault(of: flow, leavingBy: link) else { return nil }
+            found = found ?? fault
+        }
+        return found
+    }
+
+    /// Whether a link is an uplink of a block with the flow's source: no packet of that source comes in there.
+    public func isUplink(_ link: Int32, of flow: Flow) -> Bool {
+        blocks.contains { $0.uplinks[link] != nil && $0.means(flow.source) }
+    }
+
+    /// Whether an untranslated flow may be of packets that pass through a bridge: to the other end of it, or to a router there.
+    ///
+    /// What is routed and untranslated is dropped by the leak guard, and gets no answer. So once that has rung, a flow
+    /// without an answer is one of those.
+    public func mayBeBridged(_ flow: Flow, comingInBy bridge: Int32, leavingBy route: RouteAnswer) -> Bool {
+        flow.isAnswered || !hasLeaked || route.links.contains(bridge) && route.isOnLink
+    }
+
     /// Who refuses a client or its destination by now.
     private func refusal(of flow: Flow) -> FlowFault? {
         clients.refuses(flow.source)
@@ -154,12 +180,15 @@ public struct FlowJudge: Sendable {
     /// Translated by somebody else: to another address of the machine's, which is none of a network that must not be
     /// seen, or to one that masqd never gave.
     ///
-    /// masquerade itself picks an inside address when the uplink has none yet; an administrator picks a public one.
+    /// masquerade itself picks an inside address when the uplink has none yet. So does the masquerade of a VPN whose
+    /// addresses are in a block's source: where others may translate, that moment has to have been seen.
     private func isForeignOnPurpose(_ flow: Flow) -> Bool {
         guard flow.translatedSource != flow.source else { return false }
-        guard localAddresses.contains(flow.translatedSource) else {
-            return given.map { !$0.contains(flow) } ?? false
+        if localAddresses.contains(flow.translatedSource),
+            !blocks.contains(where: { $0.translation.hidesSource && $0.means(flow.translatedSource) })
+        {
+            return true
         }
-        return !blocks.contains { $0.translation.hidesSource && $0.means(flow.translatedSource) }
+        return given.map { !$0.contains(flow) } ?? false
     }
 }

@@ -8,6 +8,8 @@ public struct GivenAddresses: Sendable {
     private static let maximumCount = 1024
 
     private var targets: [NATTarget] = []
+    /// What masquerade may have picked while an uplink had no address: any other one of the machine.
+    private var fallbacks: Set<IPAddress> = []
 
     /// None.
     public init() {}
@@ -21,6 +23,7 @@ public struct GivenAddresses: Sendable {
                 for address in addresses(of: block, links) {
                     add(.pool(address.family, AddressRange(first: address.value, last: address.value)))
                 }
+                noteFallbacks(of: block, links)
             case .snat(let snat):
                 for case .fixed(let target) in snat.targets { add(target) }
                 guard snat.target(.ipv6) == .uplinkPrefix,
@@ -36,7 +39,28 @@ public struct GivenAddresses: Sendable {
 
     /// Whether a flow has one of them.
     public func contains(_ flow: Flow) -> Bool {
-        targets.contains { $0.allows(flow.translatedSource, for: flow.source) }
+        fallbacks.contains(flow.translatedSource)
+            || targets.contains { $0.allows(flow.translatedSource, for: flow.source) }
+    }
+
+    /// Takes in the addresses that masquerade picks from while the uplink is up and has none (`inet_select_addr` in
+    /// net/ipv4/devinet.c, `ipv6_dev_get_saddr`).
+    private mutating func noteFallbacks(of block: OutboundBlock, _ links: Links) {
+        func usable(_ link: Link) -> Set<AddressFamily> {
+            Set(link.addresses.filter { !$0.isLinkLocal }.map(\.family))
+        }
+        for family in AddressFamily.allCases where block.source.contains(where: { $0.family == family }) {
+            let isWithout = links.byIndex.values.contains { link in
+                link.isUp && !usable(link).contains(family)
+                    && block.outInterfaces.contains { $0.matches(link.name) }
+            }
+            guard isWithout else { continue }
+            let found = links.byIndex.values.flatMap(\.addresses).filter {
+                $0.family == family && !$0.isLinkLocal
+            }
+            guard fallbacks.count + found.count <= Self.maximumCount else { return }
+            fallbacks.formUnion(found)
+        }
     }
 
     private func addresses(of block: OutboundBlock, _ links: Links) -> [IPAddress] {

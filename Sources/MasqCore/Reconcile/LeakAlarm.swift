@@ -23,6 +23,9 @@ struct LeakAlarm: Sendable {
         case silent
     }
 
+    /// Whether it rang, and the walk that answers it is not over.
+    var isRinging: Bool { state == .ringing }
+
     /// It rang.
     mutating func rang() {
         state = .ringing

@@ -17,6 +17,7 @@ extension Reconciler {
         configuration = new
         given.note(new, links)
         refusal = nil
+        reportedDoubts = []
         owesReady = true
         backoff = Self.minimumBackoff
         switches.load(new)
@@ -24,6 +25,15 @@ extension Reconciler {
         // What it lacked before may be there by now.
         lacking = []
         return recommit()
+    }
+
+    /// Connections that look wrong were left alone: told once for each cause, until the next configuration.
+    mutating func leftAlone(_ flows: UndecidedFlows) -> [Action] {
+        // Causes are few; what names them is not.
+        guard let doubt = flows.example?.doubt, let line = flows.line, reportedDoubts.count < 64,
+            reportedDoubts.insert(doubt).inserted
+        else { return [] }
+        return [.log(.notice, line)]
     }
 
     mutating func audited(_ report: ForeignReport, microseconds: Int) -> [Action] {

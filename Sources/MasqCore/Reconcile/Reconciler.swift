@@ -34,6 +34,8 @@ public struct Reconciler: Sendable {
     var walk = ConnectionWalk()
     var foreign = ForeignWatch()
     var routing = UplinkRouting()
+    /// Why connections that look wrong were left alone, as far as it was told.
+    var reportedDoubts: Set<Doubt> = []
     /// What connections may have that are masqd's.
     var given = GivenAddresses()
     /// Somebody waits for READY: the service manager at start, or whoever asked for a reload.
@@ -91,7 +93,8 @@ public struct Reconciler: Sendable {
         case .connectionsRepaired(let deleted, let failure, let isFollowed):
             // Who was lost while it was under way is in the one that follows.
             if failure == nil, !isFollowed { routing.lost = [] }
-            return deleted.lines.map { .log(.notice, $0) } + alarm.answered(deleted: deleted.mistranslated)
+            return deleted.lines.map { .log(.notice, $0) } + leftAlone(deleted.undecided)
+                + alarm.answered(deleted: deleted.mistranslated)
                 + walk.ended(failure: failure)
         case .inspected(let changes):
             return inspected(changes)
@@ -155,7 +158,9 @@ public struct Reconciler: Sendable {
     /// What tells right connections from wrong ones at this moment.
     public var flowJudge: FlowJudge? {
         configuration.map {
-            FlowJudge($0, links, lost: routing.lost, given: foreign.mayTranslate ? given : nil)
+            FlowJudge(
+                $0, links, lost: routing.lost, given: foreign.mayTranslate ? given : nil,
+                hasLeaked: alarm.isRinging)
         }
     }
 

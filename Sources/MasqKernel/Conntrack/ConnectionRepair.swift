@@ -5,13 +5,10 @@ import MasqCore
 /// Deletes the connections that a judge finds wrong, a few milliseconds at a time.
 public struct ConnectionRepair: ~Copyable {
     private var scan: ConntrackScan
-    private var routes: RouteFinder
-    private var ipsec: IPsecConnection
+    private var examination: FlowExamination
     private var judge: FlowJudge?
     /// Somebody asked again while a walk was under way: what it has passed may be wrong now.
     private var isAskedAgain = false
-    /// The IPsec policies at this walk, read when a flow that may be one's is found.
-    private var policies: IPsecPolicies?
     /// Why a connection of the walk under way could not be judged.
     private var failure: NetlinkError?
 
@@ -22,15 +19,12 @@ public struct ConnectionRepair: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        try self.init(ConntrackScan(), RouteFinder(), IPsecConnection())
+        try self.init(ConntrackScan(), FlowExamination())
     }
 
-    private init(
-        _ scan: consuming ConntrackScan, _ routes: consuming RouteFinder, _ ipsec: consuming IPsecConnection
-    ) {
+    private init(_ scan: consuming ConntrackScan, _ examination: consuming FlowExamination) {
         self.scan = scan
-        self.routes = routes
-        self.ipsec = ipsec
+        self.examination = examination
     }
 
     /// The descriptor that becomes readable when ``step()`` has something to do.
@@ -41,11 +35,11 @@ public struct ConnectionRepair: ~Copyable {
     /// - Throws: ``NetlinkError``.
     public mutating func begin(_ judge: FlowJudge) throws(NetlinkError) {
         self.judge = judge
-        routes.forget()
-        policies = nil
+        examination.forget()
         if scan.isRunning {
             isAskedAgain = true
         } else {
+            examination.begin()
             try scan.begin()
         }
     }
@@ -67,14 +61,8 @@ public struct ConnectionRepair: ~Copyable {
         guard scan.isRunning, let judge else { return nil }
         do throws(NetlinkError) {
             let isOver = try scan.step(milliseconds: Self.pieceMilliseconds) { flow in
-                if judge.isLost(flow) { return .uplinkLost }
-                guard judge.isSuspicious(flow) else { return nil }
                 do throws(NetlinkError) {
-                    let mark = judge.routingMark(of: flow)
-                    guard let index = try routes.outputLink(of: flow, mark: mark) else { return nil }
-                    let fault = judge.fault(of: flow, leavingBy: index)
-                    if fault == .untranslated, try Self.isProtected(flow, &policies, &ipsec) { return nil }
-                    return fault
+                    return try examination.fault(of: flow, judge)
                 } catch {
                     failure = failure ?? error
                     return nil
@@ -85,30 +73,21 @@ public struct ConnectionRepair: ~Copyable {
             failure = error
         }
         var outcome = Outcome(result: scan.result, failure: failure)
+        outcome.result.deleted.undecided = examination.undecided
         failure = nil
         guard isAskedAgain else {
             self.judge = nil
-            policies = nil
-            routes.forget()
+            examination.forget()
             return outcome
         }
         isAskedAgain = false
         do {
+            examination.begin()
             try scan.begin()
             outcome.isFollowed = true
         } catch {
             outcome.failure = outcome.failure ?? error
         }
         return outcome
-    }
-
-    /// Whether a flow's packets leave through IPsec, and so are right as they are.
-    private static func isProtected(
-        _ flow: Flow, _ policies: inout IPsecPolicies?, _ ipsec: inout IPsecConnection
-    ) throws(NetlinkError) -> Bool {
-        if let policies { return policies.protects(flow) }
-        let read = try ipsec.policies()
-        policies = read
-        return read.protects(flow)
     }
 }

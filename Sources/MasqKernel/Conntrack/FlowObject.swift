@@ -32,6 +32,11 @@ struct FlowObject: ~Copyable {
             transport: nfct_get_attr_u8(entry, ATTR_L4PROTO), sourcePort: port(ATTR_ORIG_PORT_SRC),
             destinationPort: port(ATTR_REPL_PORT_SRC))
         flow.mark = nfct_get_attr_u32(entry, ATTR_MARK)
+        // The library's answer for what is not there is 0.
+        flow.isInZone = [ATTR_ZONE, ATTR_ORIG_ZONE, ATTR_REPL_ZONE].contains {
+            nfct_get_attr_u16(entry, $0) != 0
+        }
+        flow.isAnswered = nfct_get_attr_u32(entry, ATTR_STATUS) & UInt32(IPS_SEEN_REPLY.rawValue) != 0
         return flow
     }
 

@@ -55,6 +55,17 @@ struct NetlinkSocket: ~Copyable {
     /// Makes the kernel take the filters of listings at their word, where it can (since 4.20).
     func checkStrictly() { setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1) }
 
+    /// Lets only those messages in that a filter accepts (`SO_ATTACH_FILTER`); what it drops costs no more than that.
+    func attach(_ filter: [sock_filter]) {
+        var filter = filter
+        filter.withUnsafeMutableBufferPointer {
+            var program = sock_fprog(len: UInt16($0.count), filter: $0.baseAddress)
+            // Without it everything comes in, and is looked at here.
+            setsockopt(
+                descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
+        }
+    }
+
     /// Makes room for bytes that the kernel has not taken yet, or that were not read yet.
     ///
     /// The variant that ignores `net.core.wmem_max` and `rmem_max` needs CAP_NET_ADMIN outside of a user namespace.

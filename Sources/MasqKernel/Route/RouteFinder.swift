@@ -9,32 +9,10 @@ import MasqCore
 /// Many flows share a source or a destination, so answers are kept for as long as one examination takes.
 public struct RouteFinder: ~Copyable {
     private var conversation: NetlinkConversation
-    private var answers: [Question: Int32?] = [:]
+    private var answers: [RouteQuestion: RouteAnswer] = [:]
 
     /// More different questions than this are asked again, so that memory stays bounded.
     private static let maximumAnswers = 4096
-
-    private struct Question: Hashable {
-        var destination: IPAddress
-        var source: IPAddress?
-        var inputLink: Int32
-        var mark: UInt32
-
-        func write(to request: inout MessageWriter, _ sequence: UInt32) {
-            let flags = UInt16(NLM_F_REQUEST)
-            request.beginMessage(type: UInt16(RTM_GETROUTE), flags: flags, sequence: sequence)
-            // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
-            let length = UInt8(destination.family.bitCount)
-            request.append(padding: [destination.family.rawValue, length, source == nil ? 0 : length, 0])
-            request.append(padding: [UInt8](repeating: 0, count: 8))
-            request.attribute(Int(RTA_DST.rawValue), destination.networkOrder)
-            if let source {
-                request.attribute(Int(RTA_SRC.rawValue), source.networkOrder)
-                request.attribute(Int(RTA_IIF.rawValue), native: UInt32(bitPattern: inputLink))
-            }
-            if mark != 0 { request.attribute(Int(RTA_MARK.rawValue), native: mark) }
-        }
-    }
 
     /// Opens the socket in the calling thread's network namespace.
     ///
@@ -50,44 +28,102 @@ public struct RouteFinder: ~Copyable {
     /// Forgets every answer: routes may have changed.
     public mutating func forget() { answers = [:] }
 
-    /// The index of the link by which a forwarded flow's next packet leaves; nothing where there is no way.
+    /// The index of the link by which a forwarded flow's next packet leaves; nothing where there is no way, or it
+    /// depends on more than the kernel is asked here: on marks, and on a choice of several ways.
     ///
     /// The question is asked as for a packet that comes in by the link that leads to the flow's source.
-    ///
-    /// - Parameter mark: the packet's mark, by which rules of policy routing choose; other marks than masqd's are not known.
-    public mutating func outputLink(of flow: Flow, mark: UInt32 = 0) throws(NetlinkError) -> Int32? {
-        let back = Question(destination: flow.source, source: nil, inputLink: 0, mark: 0)
-        guard let input = try answer(back) else { return nil }
-        return try answer(
-            Question(destination: flow.destination, source: flow.source, inputLink: input, mark: mark))
+    public mutating func outputLink(of flow: Flow) throws(NetlinkError) -> Int32? {
+        guard let input = try answer(RouteQuestion(to: flow.source)).links.first else { return nil }
+        return try answer(RouteQuestion(to: flow.destination, from: flow.source, inputLink: input)).links
+            .first
     }
 
-    private mutating func answer(_ question: Question) throws(NetlinkError) -> Int32? {
+    /// The route of a packet.
+    ///
+    /// - Throws: ``NetlinkError``; that there is no way is an answer.
+    public mutating func answer(_ question: RouteQuestion) throws(NetlinkError) -> RouteAnswer {
         if let known = answers[question] { return known }
         if answers.count >= Self.maximumAnswers { answers = [:] }
         let answer = try ask(question)
-        answers[question] = .some(answer)
+        answers[question] = answer
         return answer
     }
 
-    private mutating func ask(_ question: Question) throws(NetlinkError) -> Int32? {
-        var link: Int32?
+    private mutating func ask(_ question: RouteQuestion) throws(NetlinkError) -> RouteAnswer {
+        var answer = RouteAnswer()
         do {
-            try conversation.ask("a route", question.write) { link = $0.outputLink ?? link }
+            try conversation.ask("a route", question.write) { answer = RouteAnswer($0) ?? answer }
         } catch  where error.operation == .dump && !error.isTransient {
-            return nil  // ENETUNREACH, EHOSTUNREACH, EXDEV (rp_filter) …: there is no way
+            return RouteAnswer()  // ENETUNREACH, EHOSTUNREACH, EXDEV (rp_filter) …: there is no way
         }
-        return link
+        return answer
+    }
+
+    /// What kind of link it is (`IFLA_INFO_KIND`), such as "bridge"; nothing for most.
+    mutating func kind(ofLink index: Int32) throws(NetlinkError) -> String? {
+        var kind: String?
+        let question = { (request: inout MessageWriter, sequence: UInt32) in
+            request.beginMessage(
+                type: UInt16(RTM_GETLINK), flags: UInt16(NLM_F_REQUEST), sequence: sequence)
+            // struct ifinfomsg: family, padding, type; index; flags and which of them, 4 bytes each.
+            request.append(UInt32(0))
+            request.append(index)
+            request.append(UInt64(0))
+        }
+        do {
+            try conversation.ask("a link", question) { message in
+                let information = message.attributes(after: 16).first { $0.type == UInt16(IFLA_LINKINFO) }
+                kind = information?.nested.first { $0.type == UInt16(IFLA_INFO_KIND) }?.string
+            }
+        } catch  where error.operation == .dump && !error.isTransient {
+            return nil  // ENODEV
+        }
+        return kind
     }
 }
 
-extension NetlinkMessage {
-    /// The index of the link that a route (RTM_NEWROUTE) leads out of; nothing where it leads nowhere.
-    var outputLink: Int32? {
-        // RTN_UNICAST: what ends at this machine, or is unreachable, leaves by no link.
-        let payload = payload
-        guard payload.count >= 12, payload[7] == UInt8(RTN_UNICAST) else { return nil }
-        return attributes(after: 12).first { $0.type == UInt16(RTA_OIF.rawValue) }
-            .map { Int32(bitPattern: $0.native32) }
+extension RouteQuestion {
+    /// Writes the question (RTM_GETROUTE), which is about the route as a table has it (RTM_F_FIB_MATCH, since 4.13): of several
+    /// ways all, and not the one that a hash chooses.
+    fileprivate func write(to request: inout MessageWriter, _ sequence: UInt32) {
+        request.beginMessage(
+            type: UInt16(RTM_GETROUTE), flags: UInt16(NLM_F_REQUEST), sequence: sequence)
+        // struct rtmsg: family, destination and source prefix lengths, TOS; table, protocol, scope, type; flags 4 bytes.
+        let length = UInt8(destination.family.bitCount)
+        request.append(
+            padding: [destination.family.rawValue, length, source == nil ? 0 : length, typeOfService])
+        request.append(UInt32(0))
+        request.append(UInt32(RTM_F_FIB_MATCH))
+        request.attribute(Int(RTA_DST.rawValue), destination.networkOrder)
+        if let source { request.attribute(Int(RTA_SRC.rawValue), source.networkOrder) }
+        if inputLink != 0 { request.attribute(Int(RTA_IIF.rawValue), native: UInt32(bitPattern: inputLink)) }
+        if outputLink != 0 {
+            request.attribute(Int(RTA_OIF.rawValue), native: UInt32(bitPattern: outputLink))
+        }
+        if mark != 0 { request.attribute(Int(RTA_MARK.rawValue), native: mark) }
+        guard transport != 0 else { return }
+        request.attribute(Int(RTA_IP_PROTO.rawValue), [transport])
+        // ICMP has none, and the kernel refuses them for it.
+        guard sourcePort != 0 || destinationPort != 0 else { return }
+        for (type, port) in [(RTA_SPORT, sourcePort), (RTA_DPORT, destinationPort)] {
+            request.attribute(Int(type.rawValue), [UInt8(port >> 8), UInt8(truncatingIfNeeded: port)])
+        }
+    }
+}
+
+extension RouteAnswer {
+    /// Reads an answer (RTM_NEWROUTE); nothing where it is none.
+    ///
+    /// What ends at this machine, or is unreachable, leaves by no link; nor does what only a nexthop object says.
+    init?(_ message: NetlinkMessage) {
+        guard message.type == UInt16(RTM_NEWROUTE), message.payload.count >= 12 else { return nil }
+        let routes = Route.all(in: message)
+        self.init()
+        guard let first = routes.first else { return }
+        var links: [Int32] = []
+        for route in routes where !links.contains(route.link) { links.append(route.link) }
+        self.init(
+            links: links, table: first.table, prefixLength: first.destination.prefixLength,
+            isOnLink: routes.allSatisfy { $0.gateway == nil })
     }
 }

@@ -49,6 +49,13 @@ public enum Sysctl {
         return timeouts
     }
 
+    /// Whether packets that a bridge passes, and nobody routes, may have a conntrack entry.
+    static func tracksBridgedPackets(_ family: AddressFamily) -> Bool {
+        // br_netfilter hands them to the rules of IP; nf_conntrack_bridge tracks them for the bridge's own rules.
+        let setting = family == .ipv4 ? "bridge-nf-call-iptables" : "bridge-nf-call-ip6tables"
+        return number("bridge/\(setting)") ?? 0 != 0 || access("/sys/module/nf_conntrack_bridge", F_OK) == 0
+    }
+
     private static func number(_ name: String) -> Int? {
         do throws(SystemError) {
             return Int(try ConfigurationFile.text("/proc/sys/net/\(name)").prefix { !$0.isWhitespace })

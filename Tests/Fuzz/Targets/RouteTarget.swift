@@ -11,7 +11,9 @@ extension FuzzTarget {
         for message in NetlinkMessages(bytes) {
             _ = message.errorCode
             _ = RouteMonitor.Bells(message)
-            _ = message.outputLink
+            _ = RouteAnswer(message)
+            _ = PolicyRule(message)
+            _ = PolicyRules.ServiceRoute(message)
             switch Int(message.type) {
             case RTM_NEWLINK: links.read(link: message)
             case RTM_NEWADDR: links.read(address: message)

@@ -71,11 +71,74 @@ struct FlowJudgeTests {
         let judge = FlowJudge(configuration, Self.links, given: given)
         for (translated, isDeleted) in [
             ("203.0.113.7", false), ("192.0.2.55", false), ("203.0.113.6", true), ("192.168.1.2", true),
-            ("192.168.1.1", true),
+            // It can be a VPN's, or anybody's, whose addresses are in the block's source.
+            ("192.168.1.1", false),
         ] {
             let flow = try flow("192.168.1.2", as: translated, to: "198.51.100.80")
             #expect(self.isDeleted(flow, judge, leavingBy: Self.ppp0) == isDeleted, "\(translated)")
         }
+    }
+
+    @Test("What masquerade took while the uplink had no address was given by masqd, if that moment was seen")
+    func givenWithoutAddress() throws {
+        let reading = Configuration.read(Self.masquerade.utf8.span, from: "a.toml")
+        let configuration = try #require(reading.configuration)
+        var given = GivenAddresses()
+        var earlier = Self.links
+        earlier.byIndex[Self.ppp0]?.addresses = [IPAddress("2001:db8::7")].compactMap { $0 }
+        given.note(configuration, earlier)
+        let judge = FlowJudge(configuration, Self.links, given: given)
+        let flow = try flow("192.168.1.2", as: "192.168.1.1", to: "198.51.100.80")
+        #expect(isDeleted(flow, judge, leavingBy: Self.ppp0))
+        // IPv6 had one all the time.
+        let other = try self.flow("2001:db8:1::2", as: "2001:db8:1::1", to: "2001:db8:80::80")
+        #expect(!isDeleted(other, judge, leavingBy: Self.ppp0))
+    }
+
+    @Test(
+        "A connection in a zone of somebody's is none of masqd's, also one that is refused or of a lost uplink"
+    )
+    func zoned() throws {
+        let text = Self.masquerade + "\n[clients]\nblocked = \"192.168.1.3\""
+        let configuration = try #require(Configuration.read(text.utf8.span, from: "a.toml").configuration)
+        let judge = FlowJudge(configuration, Self.links, lost: [1])
+        for source in ["192.168.1.2", "192.168.1.3"] {
+            var flow = try flow(source, as: source, to: "198.51.100.80")
+            flow.mark = 0x20
+            #expect(isDeleted(flow, judge, leavingBy: Self.ppp0))
+            #expect(judge.isLost(flow))
+            flow.isInZone = true
+            #expect(!isDeleted(flow, judge, leavingBy: Self.ppp0))
+            #expect(!judge.isLost(flow))
+        }
+    }
+
+    @Test("A flow whose route has several ways is wrong only if it is by each of them")
+    func severalWays() throws {
+        let judge = try judge(Self.masquerade.replacing("\"ppp0\"", with: "[\"ppp0\", \"ppp1\"]"))
+        let flow = try flow("192.168.1.2", as: "192.168.1.2", to: "198.51.100.80")
+        for (links, fault) in [
+            ([Self.ppp0], FlowFault.untranslated), ([Self.ppp0, Self.ppp1], .untranslated),
+            ([Self.ppp0, 2], nil), ([], nil),
+        ] as [([Int32], FlowFault?)] {
+            #expect(judge.fault(of: flow, by: RouteAnswer(links: links, table: 254)) == fault, "\(links)")
+        }
+    }
+
+    @Test("A flow from a bridge may be bridged, unless it has no answer and the leak guard has rung")
+    func bridged() throws {
+        let text = Self.masquerade
+        let configuration = try #require(Configuration.read(text.utf8.span, from: "a.toml").configuration)
+        let away = RouteAnswer(links: [Self.ppp0], table: 254)
+        let near = RouteAnswer(links: [2], table: 254, isOnLink: true)
+        var flow = try flow("192.168.1.2", as: "192.168.1.2", to: "198.51.100.80")
+        let quiet = FlowJudge(configuration, Self.links)
+        let rung = FlowJudge(configuration, Self.links, hasLeaked: true)
+        #expect(quiet.mayBeBridged(flow, comingInBy: 2, leavingBy: away))
+        #expect(!rung.mayBeBridged(flow, comingInBy: 2, leavingBy: away))
+        #expect(rung.mayBeBridged(flow, comingInBy: 2, leavingBy: near))
+        flow.isAnswered = true
+        #expect(rung.mayBeBridged(flow, comingInBy: 2, leavingBy: away))
     }
 
     @Test("What the file or an uplink's prefix gave once was given by masqd")

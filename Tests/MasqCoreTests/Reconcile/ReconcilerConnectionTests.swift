@@ -94,6 +94,33 @@ import Testing
         }
     }
 
+    @Test(
+        "What is left alone since its route is not certain is told once for each cause, until the next configuration"
+    )
+    func leftAlone() throws {
+        var reconciler = Self.started()
+        let (client, server) = (
+            try #require(IPAddress("192.168.1.2")), try #require(IPAddress("198.51.100.80"))
+        )
+        let flow = Flow(source: client, destination: server, translatedSource: client, transport: 1)
+        func found(_ doubt: Doubt, _ count: Int) -> Event {
+            var deleted = DeletedFlows()
+            for _ in 0..<count { deleted.undecided.add(flow, doubt) }
+            return .connectionsRepaired(deleted)
+        }
+        let rule = Doubt.rule("routing rule 100 (fwmark 0x77)")
+        let line = """
+            2 connections left alone, since their route is not certain: icmp 192.168.1.2 to 198.51.100.80 is \
+            untranslated; cause: routing rule 100 (fwmark 0x77)
+            """
+        #expect(reconciler.handle(found(rule, 2)) == [.log(.notice, line)])
+        #expect(reconciler.handle(found(rule, 3)).isEmpty)
+        #expect(reconciler.handle(found(.bridge, 1)).count == 1)
+        #expect(reconciler.handle(found(rule, 2)).isEmpty)
+        _ = reconciler.handle(.configurationLoaded(.howTo))
+        #expect(reconciler.handle(found(rule, 2)).contains(.log(.notice, line)))
+    }
+
     @Test("With repair = false connections are examined for what a reload refuses, where it refuses anybody")
     func refusedWithoutRepair() throws {
         for table in ["[clients]", "[destinations]"] {

@@ -60,7 +60,7 @@ import Testing
         try repair.begin(judge)
         var pieces = 1
         while true {
-            if let outcome = repair.step() {
+            if let outcome = namespace.run({ repair.step() }) {
                 #expect(outcome.failure == nil)
                 return (outcome.result, pieces)
             }
@@ -129,6 +129,109 @@ import Testing
             line.firstMatch(of: #/sport=(\d+)/#).flatMap { Int($0.1) }
         }
         #expect(left.sorted() == [3001, 3002, 3003])
+    }
+
+    /// One wrong flow to a port.
+    private func wrong(
+        port: Int, to destination: String = "198.51.100.80", _ transport: UInt8 = 17
+    ) throws -> Flow {
+        try flow("192.168.1.2", to: destination, seenAs: "192.168.1.2", port: port, transport: transport)
+    }
+
+    @Test(
+        "A flow that a rule of somebody's may lead elsewhere stays, and is counted with the rule",
+        arguments: [
+            ("fwmark 0x77", "fwmark 0x77"), ("fwmark 0x70/0xf0", "fwmark 0x70/0xf0"),
+            ("not fwmark 0/0xf", "fwmark 0x0/0xf"), ("tos 0x10", "tos 0x10"),
+            ("not uidrange 0-1000", "uidrange"), ("tun_id 5", "tun_id"),
+        ])
+    func uncertain(selector: String, words: String) throws {
+        try namespace.ip("route add default dev lte0 table 77", "rule add pref 100 \(selector) lookup 77")
+        try table.fill([try wrong(port: 1001)])
+        let result = try repair().result
+        #expect(result.deleted.mistranslated == 0)
+        #expect(result.deleted.undecided.example?.doubt == .rule("routing rule 100 (\(words))"))
+        // Where it leads makes no difference: it is wrong by every way.
+        try namespace.ip("rule del pref 100", "rule add pref 100 \(selector) lookup main")
+        #expect(try repair().result.deleted.count(.untranslated) == 1)
+    }
+
+    @Test(
+        "A flow that a rule of somebody's leads elsewhere, and one that it does not, are known by what conntrack has",
+        arguments: [
+            "ipproto udp", "dport 5060", "ipproto udp sport 1000-1100", "from 192.168.0.0/16",
+            "to 198.51.100.0/24", "iif lan0", "not ipproto tcp", "not iif lte0",
+        ])
+    func answered(selector: String) throws {
+        let other = selector.contains("not") ? String(selector.dropFirst(4)) : "not \(selector)"
+        try namespace.ip("route add default dev lte0 table 77", "rule add pref 100 \(selector) lookup 77")
+        try table.fill([try wrong(port: 1001)])
+        #expect(try repair().result.deleted == DeletedFlows())
+        try namespace.ip("rule del pref 100", "rule add pref 100 \(other) lookup 77")
+        #expect(try repair().result.deleted.count(.untranslated) == 1)
+    }
+
+    @Test("A rule for one user, a transport that nobody can ask about, and routes for a type of service")
+    func others() throws {
+        try namespace.ip(
+            "route add default dev lte0 table 77", "rule add pref 100 uidrange 1000-1000 lookup 77",
+            "rule add pref 101 ipproto sctp lookup 77")
+        try table.fill([try wrong(port: 1001), try wrong(port: 1002, 132)])
+        let first = try repair().result.deleted
+        #expect(first.count(.untranslated) == 1)
+        #expect(first.undecided.count == 1)
+        try table.fill([try wrong(port: 1003), try wrong(port: 1004, to: "203.0.113.200")])
+        try namespace.ip("route add 198.51.100.0/24 dev lte0 tos 0x08", "rule del pref 101")
+        let second = try repair().result.deleted
+        #expect(second.count(.untranslated) == 1)
+        #expect(second.undecided.count == 2)
+        #expect(second.undecided.example?.doubt == .typeOfService)
+    }
+
+    @Test("A route of several ways is certain where all lead out by uplinks")
+    func severalWays() throws {
+        try namespace.ip("route add 198.51.100.0/25 nexthop dev ppp0 nexthop dev lte0")
+        try table.fill([try wrong(port: 1001)])
+        let result = try repair().result.deleted
+        #expect(result.mistranslated == 0)
+        #expect(result.undecided.example?.doubt == .severalWays)
+        try namespace.ip("route replace 198.51.100.0/25 nexthop dev ppp0 nexthop dev ppp0 weight 2")
+        #expect(try repair().result.deleted.count(.untranslated) == 1)
+    }
+
+    @Test(
+        "An entry in a zone of somebody's is never touched, whichever direction has it",
+        arguments: ["", "orig", "reply"])
+    func zoned(direction: String) throws {
+        let option = direction.isEmpty ? "--zone" : "--\(direction)-zone"
+        for (zone, port) in [("5", "1001"), ("0", "1002")] {
+            try Command(
+                "conntrack", "-I", "-p", "udp", "-s", "192.168.1.2", "-d", "198.51.100.80", "--sport", port,
+                "--dport", "5060", "-t", "600", option, zone
+            ).run(in: namespace).expectSuccess()
+        }
+        #expect(try repair().result.deleted.count(.untranslated) == 1)
+        #expect(try table.listing().first?.contains("sport=1001") == true)
+    }
+
+    @Test("A flow from a bridge may be one that is bridged, where netfilter sees what a bridge passes")
+    func bridged() throws {
+        try namespace.ip(
+            "link add br0 type bridge", "link set br0 up", "addr add 192.168.50.1/24 dev br0",
+            "link add port0 type veth peer name port1", "link set port0 master br0", "link set port0 up",
+            "link set port1 up")
+        guard (try? namespace.sysctl("bridge/bridge-nf-call-iptables")) != nil else { return }
+        let fromBridge = try flow(
+            "192.168.50.2", to: "198.51.100.80", seenAs: "192.168.50.2", port: 1001)
+        let stale = try flow("192.168.50.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1002)
+        try namespace.setSysctl("bridge/bridge-nf-call-iptables", to: "1")
+        try table.fill([fromBridge, stale])
+        let first = try repair().result.deleted
+        #expect(first.count(.keptAddress) == 1)
+        #expect(first.count(.untranslated) == 0)
+        #expect(first.undecided.example?.doubt == .bridge)
+        try namespace.setSysctl("bridge/bridge-nf-call-iptables", to: "0")
+        #expect(try repair().result.deleted.count(.untranslated) == 1)
     }
 
     @Test("200 000 entries, 300 of them wrong: those go, in many pieces")
