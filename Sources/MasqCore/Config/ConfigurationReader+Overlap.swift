@@ -43,7 +43,8 @@ extension ConfigurationReader {
         guard blocks.count > 1 else { return }
         var reported = reportRepeatedBlocks(blocks)
         var sweeps: Set<[Int]> = []
-        for group in groupsWithCommonInterface(blocks) where sweeps.insert(group).inserted {
+        for group in Uplink.all(of: blocks.map { $0.outInterfaces ?? [] }).map(\.blocks)
+        where group.count > 1 && sweeps.insert(group).inserted {
             reportOverlaps(between: group, of: blocks, reported: &reported)
         }
     }
@@ -76,27 +77,6 @@ extension ConfigurationReader {
                     + "same out_interface and same source")
         }
         return reported
-    }
-
-    /// For every pattern the blocks that mean it, in ascending order, where there are two or more.
-    private func groupsWithCommonInterface(_ blocks: [OutboundDraft]) -> [[Int]] {
-        var users: [InterfacePattern: [Int]] = [:]
-        for (number, block) in blocks.enumerated() {
-            for pattern in block.outInterfaces ?? [] { users[pattern, default: []].append(number) }
-        }
-        return users.keys.map { pattern in
-            var group = users[pattern] ?? []
-            let text =
-                switch pattern {
-                case .name(let name): name
-                case .prefix(let prefix): prefix
-                }
-            for length in 1...text.utf8.count {
-                let wider = InterfacePattern.prefix(String(decoding: text.utf8.prefix(length), as: UTF8.self))
-                if wider != pattern { group += users[wider] ?? [] }
-            }
-            return Set(group).sorted()
-        }.filter { $0.count > 1 }
     }
 
     private mutating func reportOverlaps(

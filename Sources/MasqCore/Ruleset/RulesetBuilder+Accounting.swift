@@ -42,7 +42,7 @@ extension RulesetBuilder {
             let recording = Recording(type, size: accounting.maximumClients, timeout: Self.memory)
             page.sets.append(.init("clients_\(way.rawValue)\(family.suffix)", .recorded(recording)))
         }
-        page.chains += uplinks.map { countingChain($0, way) }
+        page.chains += chains(way.page) { countingChain($0, way) }
         if !exactUplinks.isEmpty { page.sets.append(jumps(way.page)) }
         return dispatch(way.direction, to: way.page, "accounting", line: accounting.line)
     }

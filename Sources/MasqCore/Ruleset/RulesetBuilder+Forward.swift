@@ -116,11 +116,33 @@ extension RulesetBuilder {
             ])
     }
 
+    /// The chains from the uplinks: before what any block permits comes what every one forbids.
+    var inwardChains: [Ruleset.Chain] {
+        let permitting = chains(.inward, inwardChain)
+        guard blocks.contains(where: \.isRouted) else { return permitting }
+        var forbidding: [Ruleset.Chain] = []
+        var first: [String: [Rule]] = [:]
+        if sharedLists == nil {
+            for uplink in uplinks { first[uplink.chainName(.inward)] = spoofedChain(uplink).rules }
+        } else {
+            // Chains of their own, so that those of blocks in common have them all before them.
+            forbidding = chains(.inwardSpoofed, spoofedChain)
+            for uplink in uplinks {
+                let jump = Rule.Action.jump(uplink.chainName(.inwardSpoofed))
+                first[uplink.chainName(.inward)] = [Rule([], jump, comment: comment("spoofed sources"))]
+            }
+        }
+        return forbidding + permitting.map { .init($0.name, (first[$0.name] ?? []) + $0.rules) }
+    }
+
+    private func spoofedChain(_ uplink: Uplink) -> Ruleset.Chain {
+        .init(uplink.chainName(.inwardSpoofed), uplink.blocks.flatMap { spoofedInward(blocks[$0]) })
+    }
+
     /// What may come from this uplink into the blocks' networks, beside what belongs to a connection.
-    func inwardChain(_ uplink: Uplink) -> Ruleset.Chain {
-        let blocks = uplink.blocks.map { self.blocks[$0] }
-        var rules = blocks.flatMap(spoofedInward)
-        for block in blocks {
+    private func inwardChain(_ uplink: Uplink) -> Ruleset.Chain {
+        var rules: [Rule] = []
+        for block in uplink.blocks.map({ blocks[$0] }) {
             let line = block.block.line
             for family in block.families {
                 let inside = Rule.Match.address(family, .destination, set: block.source(family))

@@ -25,11 +25,11 @@ extension RulesetBuilder {
             rules.append(Rule([.unconfirmed], .accept, comment: comment("others let pass first packets")))
         }
         rules.append(clear)
-        ruleset.chains += uplinks.map(permitOutwardChain)
+        ruleset.chains += chains(.permitOutward, permitOutwardChain)
         if !exactUplinks.isEmpty { ruleset.sets.append(jumps(.permitOutward)) }
         rules += dispatch(.output, to: .permitOutward, "toward an uplink")
         if permission.contains(.laterPackets) {
-            ruleset.chains += uplinks.map(permitInwardChain)
+            ruleset.chains += chains(.permitInward, permitInwardChain)
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(.permitInward)) }
             rules += dispatch(.input, to: .permitInward, "from an uplink")
             rules += dispatch(.inputInVRF, to: .permitInward, "from an uplink in a VRF")

@@ -25,11 +25,13 @@ extension RulesetBuilder {
     private func portForwardRules(_ page: inout Ruleset) -> [Rule] {
         let forwards = configuration.portForwards
         guard !forwards.isEmpty else { return [] }
-        let arrivals = Uplink.all(of: forwards.map(\.inInterfaces))
+        let arrivals = Uplink.withoutCovered(
+            Uplink.all(of: forwards.map(\.inInterfaces)), beyond: longestSeparateLists)
         var rules: [Rule] = []
-
-        for arrival in arrivals {
-            append(.portForward, of: arrival, arrival.blocks.map { forwards[$0] }, to: &page)
+        let disguises = disguiseRules(at: arrivals, &page)
+        for (arrival, disguises) in zip(arrivals, disguises) {
+            let own = arrival.blocks.map { forwards[$0] }
+            append(.portForward, of: arrival, own, disguises, to: &page)
         }
         if arrivals.contains(where: \.isExact) {
             page.sets.append(jumps(.portForward, of: arrivals))
@@ -58,7 +60,7 @@ extension RulesetBuilder {
             guard !reflected.isEmpty else { continue }
             // Mostly all of them are, and then their chain serves for both.
             let kind = reflected.count == own.count ? Page.portForward : .reflection
-            if kind == .reflection { append(kind, of: arrival, reflected, to: &page) }
+            if kind == .reflection { append(kind, of: arrival, reflected, [], to: &page) }
             chains.append(.init(pattern: arrival.pattern, chain: arrival.chainName(kind)))
         }
         let text = comment("reflection", line: first.line)
@@ -83,13 +85,29 @@ extension RulesetBuilder {
         return rules
     }
 
-    /// Nobody is let in to a server who comes in by an uplink and claims to be inside.
-    private func disguiseRules(at arrival: Uplink) -> [Rule] {
-        blocks.filter { block in
-            block.block.outInterfaces.contains {
-                $0.covers(arrival.pattern) || arrival.pattern.covers($0)
+    /// For each interface: nobody is let in to a server who comes in by an uplink and claims to be inside.
+    private func disguiseRules(at arrivals: [Uplink], _ page: inout Ruleset) -> [[Rule]] {
+        let disguised = arrivals.map { arrival in
+            Uplink(
+                pattern: arrival.pattern,
+                blocks: blocks.indices.filter { index in
+                    blocks[index].block.outInterfaces.contains {
+                        $0.covers(arrival.pattern) || arrival.pattern.covers($0)
+                    }
+                })
+        }
+        let sharedLists = SharedLists(of: disguised, beyond: longestSeparateLists)
+        let chains = chains(.disguised, of: disguised, sharedLists) { arrival in
+            let rules = arrival.blocks.flatMap { index in
+                blocks[index].families.flatMap { disguiseRules(blocks[index], $0) }
             }
-        }.flatMap { block in block.families.flatMap { disguiseRules(block, $0) } }
+            return .init(arrival.chainName(.disguised), rules)
+        }
+        guard sharedLists != nil else { return chains.map(\.rules) }
+        page.chains += chains
+        return arrivals.map {
+            [Rule([], .jump($0.chainName(.disguised)), comment: comment("spoofed sources"))]
+        }
     }
 
     /// Drops what comes in by an uplink of the block with a source of the block's that is behind another interface.
@@ -124,7 +142,8 @@ extension RulesetBuilder {
 
     /// Appends the chain of one interface's forwards, and its maps.
     private func append(
-        _ kind: Page, of arrival: Uplink, _ forwards: [PortForward], to page: inout Ruleset
+        _ kind: Page, of arrival: Uplink, _ forwards: [PortForward], _ disguises: [Rule],
+        to page: inout Ruleset
     ) {
         let chain = arrival.chainName(kind)
         var rules = [
@@ -132,7 +151,7 @@ extension RulesetBuilder {
                 [.destinationNotLocal], .accept,
                 comment: comment("not for the gateway", line: forwards.first?.line))
         ]
-        if kind == .portForward { rules += disguiseRules(at: arrival) }
+        rules += disguises
         for family in AddressFamily.allCases {
             let own = forwards.filter { $0.address.family == family }
             // Those for some sources only are the more exact ones.

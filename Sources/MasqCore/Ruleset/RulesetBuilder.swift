@@ -29,13 +29,24 @@ struct RulesetBuilder {
     let lacking: Set<KernelFeature>
     let blocks: [BlockNames]
     let uplinks: [Uplink]
+    /// What the uplinks' chains have in common; absent where there are so few that each has its own.
+    let sharedLists: SharedLists?
 
-    init(_ configuration: Configuration, memory: KernelMemory, lacking: Set<KernelFeature>) {
+    /// Up to which length of the uplinks' lists together each uplink has chains of its own, which are easier to read.
+    let longestSeparateLists: Int
+
+    init(
+        _ configuration: Configuration, memory: KernelMemory, lacking: Set<KernelFeature>,
+        longestSeparateLists: Int = 256
+    ) {
+        self.longestSeparateLists = longestSeparateLists
         self.lacking = lacking
         self.configuration = configuration
         self.memory = memory
         blocks = BlockNames.all(of: configuration.outbound)
-        uplinks = Uplink.all(of: configuration.outbound.map(\.outInterfaces))
+        let uplinks = Uplink.all(of: configuration.outbound.map(\.outInterfaces))
+        self.uplinks = Uplink.withoutCovered(uplinks, beyond: longestSeparateLists)
+        sharedLists = SharedLists(of: self.uplinks, beyond: longestSeparateLists)
     }
 
     func build() -> Ruleset {
@@ -59,17 +70,17 @@ struct RulesetBuilder {
         ruleset.helpers = helpers
         ruleset.timeouts = timeouts
         ruleset.chains += trackingChains
-        ruleset.chains += (isTranslating ? [guardChain] : []) + uplinks.map(outwardChain)
-        if isTranslating { ruleset.chains += uplinks.map(ownChain) }
+        ruleset.chains += (isTranslating ? [guardChain] : []) + chains(.outward, outwardChain)
+        if isTranslating { ruleset.chains += chains(.own, ownChain) }
         if looksInward {
             if !exactUplinks.isEmpty { ruleset.sets.append(jumps(Page.inward)) }
             if blocks.contains(where: dropsUnsolicited) {
                 ruleset.counters.append("unsolicited")
                 ruleset.chains.append(unsolicitedChain)
             }
-            ruleset.chains += uplinks.map(inwardChain)
+            ruleset.chains += inwardChains
         }
-        ruleset.chains += uplinks.map(translateChain)
+        ruleset.chains += chains(.translate, translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
         ruleset.append(preroutingPage)
         ruleset.append(accountingPage)
@@ -105,12 +116,16 @@ struct RulesetBuilder {
         case own
         /// Forwarded packets from the uplink.
         case inward
+        /// Forwarded packets from the uplink that claim to come from behind the gateway.
+        case inwardSpoofed = "inward_spoofed"
         /// Connections that leave by the uplink.
         case translate
         /// Connections that come in by the interface, to be forwarded.
         case portForward = "port_forward"
         /// Connections from inside to an address of the interface, to be forwarded.
         case reflection
+        /// Connections that come in by the interface and claim to come from behind the gateway.
+        case disguised
         /// What others' chains are to let pass toward the uplink.
         case permitOutward = "permit_outward"
         /// What others' chains are to let pass from the uplink.
@@ -244,32 +259,6 @@ struct Uplink {
 
     /// Whether it is a whole name.
     var isExact: Bool { if case .name = pattern { true } else { false } }
-
-    /// Whole names first, then globs, the longer before the shorter.
-    ///
-    /// A pattern's blocks include those of the wider patterns that cover it. So the first chain that a packet
-    /// reaches knows all of its blocks, and the file's order decides among them, not the way of writing.
-    ///
-    /// - Parameter interfaces: the patterns of each block.
-    static func all(of interfaces: [[InterfacePattern]]) -> [Uplink] {
-        var patterns: [InterfacePattern] = []
-        var seen: Set<InterfacePattern> = []
-        for pattern in interfaces.joined() where seen.insert(pattern).inserted {
-            patterns.append(pattern)
-        }
-        var indexes: [InterfacePattern: [Int]] = [:]
-        for (index, patterns) in interfaces.enumerated() {
-            for pattern in patterns { indexes[pattern, default: []].append(index) }
-        }
-        let globs = patterns.filter { if case .prefix = $0 { true } else { false } }
-            .sorted { "\($0)".utf8.count > "\($1)".utf8.count }
-        let names = patterns.filter { if case .name = $0 { true } else { false } }
-        return (names + globs).map { pattern in
-            var own = Set(indexes[pattern] ?? [])
-            for glob in globs where glob.covers(pattern) { own.formUnion(indexes[glob] ?? []) }
-            return Uplink(pattern: pattern, blocks: own.sorted())
-        }
-    }
 
     /// `outward_ppp0`: a name that nft's syntax takes and that no other interface's chain has.
     ///

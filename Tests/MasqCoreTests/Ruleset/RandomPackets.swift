@@ -24,16 +24,24 @@ func forEachPacket<Prepared>(
         let configuration = Configuration.random(using: &random)
         let prepared = prepare(configuration)
         for _ in 0..<40 {
-            let source = addresses.randomElement(using: &random) ?? addresses[0]
-            let others = addresses.filter { $0.family == source.family }
-            var packet = SimulatedPacket.first(
-                from: source, to: others.randomElement(using: &random) ?? source)
-            packet.input = interfaces.randomElement(using: &random)
-            packet.output = interfaces.randomElement(using: &random)
-            packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
-            packet.isEchoRequest = Bool.random(using: &random)
-            packet.wasEncrypted = Int.random(in: 0..<4, using: &random) == 0
+            let packet = SimulatedPacket.anyFirst(using: &random)
             body("seed \(seed): \(packet)", configuration, prepared, packet)
         }
+    }
+}
+
+extension SimulatedPacket {
+    /// A connection's first packet between any addresses, by any interfaces.
+    static func anyFirst(using random: inout SplitMix64) -> SimulatedPacket {
+        let source = addresses.randomElement(using: &random) ?? addresses[0]
+        let others = addresses.filter { $0.family == source.family }
+        var packet = SimulatedPacket.first(
+            from: source, to: others.randomElement(using: &random) ?? source)
+        packet.input = interfaces.randomElement(using: &random)
+        packet.output = interfaces.randomElement(using: &random)
+        packet.transport = [.tcp, .udp, .icmp, .icmpv6, .sctp].randomElement(using: &random) ?? .tcp
+        packet.isEchoRequest = Bool.random(using: &random)
+        packet.wasEncrypted = Int.random(in: 0..<4, using: &random) == 0
+        return packet
     }
 }
