@@ -50,6 +50,7 @@ extension Daemon {
                 finish(.system)
             }
         case .setForwarding: break  // above
+        case .restrictSources(let link, let name, let isOn): restrictSources(of: link, name, isOn)
         case .auditForeign(let audit):
             do {
                 let start = ContinuousClock.now
@@ -136,6 +137,18 @@ extension Daemon {
     private static func microseconds(since start: ContinuousClock.Instant) -> Int {
         let elapsed = start.duration(to: .now).components
         return Int(elapsed.seconds) * 1_000_000 + Int(elapsed.attoseconds / 1_000_000_000_000)
+    }
+
+    /// Sets `use_oif_addrs_only` of a link that may be gone by now.
+    private mutating func restrictSources(of link: Int32, _ name: String, _ isOn: Bool) {
+        do {
+            if isOn, try Sysctl.usesOwnSourcesOnly(name) { return handle(.sourcesWereRestricted(link: link)) }
+            try Sysctl.setUsesOwnSourcesOnly(name, isOn)
+        } catch {
+            guard error.code != ENOENT else { return }
+            let consequence = "when \(name) loses its IPv6 address, packets may leave with another link's"
+            log(.warning, "\(error): \(consequence)")
+        }
     }
 
     /// Sets a switch, or says why it can't be.

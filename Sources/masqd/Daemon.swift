@@ -150,6 +150,7 @@ struct Daemon: ~Copyable {
         handle(.forwardingRead(try Forwarding.read()))
         // What an earlier process left, before this one says what it wants.
         handle(.routingDumped(try policyRouting.state(tables: []), try routes.links()))
+        handle(.defaultRoutesRead(try routes.defaultRoutes()))
         handle(.configurationLoaded(configuration))
         returnMemory()
     }
@@ -199,6 +200,7 @@ struct Daemon: ~Copyable {
     @discardableResult
     private mutating func ring(_ bells: RouteMonitor.Bells) -> Bool {
         let hasSwitches = !bells.contains(.forwarding) || readForwarding()
+        if !bells.isDisjoint(with: [.links, .routes]) { readDefaultRoutes() }
         if bells.contains(.links) { return readLinks() && hasSwitches }
         if bells.contains(.routes) {
             handle(.touched)
@@ -206,6 +208,14 @@ struct Daemon: ~Copyable {
             handle(.routingTouched)
         }
         return hasSwitches
+    }
+
+    private mutating func readDefaultRoutes() {
+        do {
+            handle(.defaultRoutesRead(try routes.defaultRoutes()))
+        } catch {
+            handle(.unreadable(reason: "\(error)"))
+        }
     }
 
     private mutating func readLinks() -> Bool {

@@ -60,7 +60,8 @@ struct Doctor {
             var table = try KernelTable()
             // Which switches masqd turned on, and whose chains, is for the table to remember and not for the file to say.
             let memory = try table.memory()
-            return try TableComparison.of(configuration, memory: memory, links) {
+            let defaults = DefaultRoutes(seen.routes.value ?? [])
+            return try TableComparison.of(configuration, memory: memory, links, defaults) {
                 try table.rehearsal(of: $0)
             }
         }

@@ -94,7 +94,9 @@ struct MasqueradeTests {
         #expect(try gateway.seenSource(.tcp).address == "203.0.113.7")
         let second = try gateway.seenSource(.tcp, from: "172.20.0.2", to: Gateway.secondServer)
         #expect(second.address == "203.0.113.9")
-        #expect(try gateway.seenSource(.udp, from: "172.20.0.2").address == "172.20.0.2")
+        // Behind the other's uplink, which has the default route, it would not be hidden.
+        #expect(try gateway.isUnanswered(.udp, from: "172.20.0.2"))
+        #expect(try gateway.leaks() == 0)
         #expect(try gateway.router.packets(counter: "masquerade_1") == 1)
         #expect(try gateway.router.packets(counter: "masquerade_2") == 1)
     }

@@ -103,7 +103,8 @@ struct PhoneTests {
         "While the line was away it left untranslated by a fallback that is no uplink",
         arguments: [(true, "203.0.113.7"), (false, "203.0.113.9")])
     func fallback(isKept: Bool, address: String) throws {
-        let scenario = try Scenario()
+        let scenario = try Scenario(
+            Scenario.configuration + "[forward]\nunnamed_uplink = \"accept\"\n")
         let gateway = scenario.gateway
         let phone = try Phone(in: gateway.lan)
         try phone.waitUntilSeen(as: "203.0.113.7")

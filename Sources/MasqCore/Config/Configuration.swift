@@ -81,6 +81,10 @@ public struct Configuration: Equatable, Sendable {
         public var unsolicited = Policy.drop
         /// The line of `unsolicited`, where the file sets it.
         public var unsolicitedLine: Int?
+        /// `unnamed_uplink`: what a block's sources send out of a default route's interface that no block names for them.
+        public var unnamedUplink = Policy.drop
+        /// The line of `unnamed_uplink`, where the file sets it.
+        public var unnamedUplinkLine: Int?
         /// The line of `policy`, where the file sets it.
         public var policyLine: Int?
         /// `flow_offload`: whether connections under way are forwarded past the rules.

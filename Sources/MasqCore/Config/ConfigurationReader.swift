@@ -153,6 +153,9 @@ struct ConfigurationReader {
             case "unsolicited":
                 forward.unsolicited = choice(entry) ?? forward.unsolicited
                 forward.unsolicitedLine = entry.position.line
+            case "unnamed_uplink":
+                forward.unnamedUplink = choice(entry) ?? forward.unnamedUplink
+                forward.unnamedUplinkLine = entry.position.line
             case "flow_offload":
                 forward.flowOffload = choice(entry) ?? forward.flowOffload
                 forward.flowOffloadLine = entry.position.line
@@ -268,7 +271,8 @@ struct ConfigurationReader {
                 ]
             case .destinations: ["blocked", "blocked_file", "allowed", "allowed_file"]
             case .accounting: ["blocks", "clients", "forwards", "max_clients"]
-            case .forward: ["policy", "unsolicited", "flow_offload", "foreign_drop", "mark"]
+            case .forward:
+                ["policy", "unsolicited", "unnamed_uplink", "flow_offload", "foreign_drop", "mark"]
             case .mss: ["clamp"]
             case .conntrack: ["repair", "helpers", "timeouts"] + ConnectionTimeout.allCases.map(\.rawValue)
             case .log: ["drops", "group", "prefix", "rate"]

@@ -19,6 +19,17 @@ extension Examination {
             let isReserve = carriers.contains { $0.name != uplink.name }
             examine(uplink, links, routes, isReserve ? .warning : .wrong)
         }
+        let unnamed = UnnamedUplinks(configuration, links, DefaultRoutes(routes ?? []))
+        // What was most likely meant by an uplink that is not there has been told with that one.
+        let names = links.byIndex.values.map(\.name).sorted()
+        let meant = uplinks.filter { $0.link == nil }.compactMap {
+            Suggestion.nearest(to: $0.name, among: names)
+        }
+        // Where an uplink is up, what it lacks has been told, and where the route leads instead.
+        let isUp = uplinks.contains { $0.link?.isUp == true && $0.link?.hasCarrier == true }
+        for claim in isUp ? [] : unnamed.claims(where: { !meant.contains($0) }) {
+            add(configuration.forward.unnamedUplink == .drop ? .wrong : .warning, claim)
+        }
         examineDelegations(UplinkStatus(configuration, links).delegations)
         examineSegmentSize(of: uplinks, links, configuration.mss)
     }

@@ -24,12 +24,13 @@ public struct TableComparison: Equatable, Sendable {
     /// - Parameter compare: compares the table with a ruleset, and asks the kernel whether it would take the changes.
     public static func of<Failure>(
         _ configuration: Configuration, memory: KernelMemory, _ links: Links,
+        _ defaults: DefaultRoutes = DefaultRoutes(),
         compare: (Ruleset) throws(Failure) -> TableComparison
     ) throws(Failure) -> TableComparison {
         var lacking: Set<KernelFeature> = []
         while true {
             var ruleset = Ruleset.desired(configuration, memory: memory, without: lacking)
-            ruleset.follow(links)
+            ruleset.follow(links, defaults)
             var comparison = try compare(ruleset)
             comparison.lacking = lacking
             guard let refusal = comparison.refusal, lacking.learn(from: refusal, for: configuration) else {

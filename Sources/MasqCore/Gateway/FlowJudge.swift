@@ -44,7 +44,7 @@ public struct FlowJudge: Sendable {
             let uplinks = links.byIndex.values.filter { link in
                 block.outInterfaces.contains { $0.matches(link.name) }
             }
-            uplinkAddresses = Set(uplinks.flatMap(\.addresses))
+            uplinkAddresses = Set(uplinks.flatMap(\.addresses).filter { !$0.isLinkLocal })
             var families: [Int32: Set<AddressFamily>] = [:]
             for link in uplinks where link.isUp {
                 families[link.index] = Set(link.addresses.filter { !$0.isLinkLocal }.map(\.family))

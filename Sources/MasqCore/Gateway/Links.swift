@@ -40,6 +40,13 @@ public struct Link: Equatable, Sendable {
     public var isPPP = false
     /// Its own addresses, not those of the peer.
     public var addresses: [IPAddress]
+    /// Those of ``addresses`` that the kernel never chooses for what goes into the world: of a narrower scope, or IPv6's
+    /// that are not yet known to be unique (`IFA_F_TENTATIVE`).
+    public var unselectable: Set<IPAddress> = []
+    /// Those that it chooses only while no link has a better one: IPv6's whose preferred lifetime is over (RFC 4862, 5.5.4).
+    public var deprecated: Set<IPAddress> = []
+    /// The index of the VRF that it is in.
+    public var vrf: Int32?
     /// Whether it could carry packets (`IFLA_CARRIER`).
     public var hasCarrier = true
     /// Whether it asks for the hardware addresses of those at its other end: ppp links do not.

@@ -116,7 +116,7 @@ public struct UplinkStatus: Equatable, Sendable {
         return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
     }
 
-    private static func summary(of networks: [IPNetwork]) -> String {
+    static func summary(of networks: [IPNetwork]) -> String {
         guard let first = networks.first else { return "nothing" }
         return networks.count == 1 ? "\(first)" : "\(first) and \(networks.count - 1) more"
     }

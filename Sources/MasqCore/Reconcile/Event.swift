@@ -12,6 +12,10 @@ public enum Event: Equatable, Sendable {
     case memoryFound(KernelMemory)
     /// The links and addresses as they are.
     case linksDumped(Links)
+    /// The default routes as they are; the first time before `configurationLoaded`.
+    case defaultRoutesRead(DefaultRoutes)
+    /// The answer to `restrictSources` where somebody else had done so before.
+    case sourcesWereRestricted(link: Int32)
     /// The forwarding switches as they are.
     case forwardingRead([AddressFamily: Bool])
     /// The last `setForwarding` of this family did not work.
@@ -187,6 +191,8 @@ public enum Action: Equatable, Sendable {
     case startProbeTimer(milliseconds: Int)
     /// Delete the table.
     case removeTable
+    /// Let the kernel choose IPv6 sources for a link among the link's own addresses alone, or no longer so.
+    case restrictSources(link: Int32, name: String, Bool)
     /// Set a family's forwarding switch.
     case setForwarding(AddressFamily, Bool)
     /// Send `retryTimerFired` after this time.

@@ -24,7 +24,7 @@ extension Reconciler {
         foreign.load(new)
         // What it lacked before may be there by now.
         lacking = []
-        return recommit()
+        return recommit() + ownSources.follow(new, links)
     }
 
     /// Connections that look wrong were left alone: told once for each cause, until the next configuration.
@@ -51,7 +51,7 @@ extension Reconciler {
 
     mutating func desire() {
         desired = configuration.map { .desired($0, memory: memory, without: lacking) }
-        desired?.follow(links)
+        desired?.follow(links, defaultRoutes)
     }
 
     /// READY would claim that rules are in force: where none are yet, it is still to come.
@@ -98,11 +98,20 @@ extension Reconciler {
         }
         let before = UplinkStatus(configuration, links)
         links = new
-        desired?.follow(links)
+        desired?.follow(links, defaultRoutes)
         given.note(configuration, links)
         let isNews = UplinkStatus(configuration, links) != before
         let audit = foreign.moved(configuration, links)
-        return look() + (isNews ? repairSoon() : []) + audit
+        return look() + ownSources.follow(configuration, links) + (isNews ? repairSoon() : []) + audit
+    }
+
+    /// The default routes are others, or the same.
+    mutating func routed(to new: DefaultRoutes) -> [Action] {
+        guard new != defaultRoutes else { return [] }
+        defaultRoutes = new
+        guard configuration != nil else { return [] }
+        desired?.follow(links, defaultRoutes)
+        return look()
     }
 
     /// Addresses and routes come in a row when a link comes up, and each look at the connections costs the kernel 10 ms.
@@ -186,7 +195,10 @@ extension Reconciler {
         let uplinks = UplinkStatus(configuration, links)
         let news = uplinks.changes(since: reported)
         reported = uplinks
+        let unnamed = UnnamedUplinks(configuration, links, defaultRoutes)
+        defer { reportedUnnamed = unnamed }
         return news.map { .log(.notice, $0) }
+            + unnamed.changes(since: reportedUnnamed).map { .log($0.severity, $0.line) }
     }
 
     mutating func failed(_ failure: CommitFailure) -> [Action] {
@@ -224,7 +236,7 @@ extension Reconciler {
     mutating func stop() -> [Action] {
         // First the switches: between the two steps nothing can leave untranslated.
         let close = memory.marks == 0 ? [] : [Action.closeForeign(marks: memory.marks)]
-        return switches.switchBack() + close + routing.removal(configuration) + [
+        return switches.switchBack() + ownSources.release(links) + close + routing.removal(configuration) + [
             .removeTable, .log(.notice, "table inet \(Ruleset.tableName) is removed"), .exit(.success),
         ]
     }

@@ -19,12 +19,15 @@ public struct Reconciler: Sendable {
     /// What should be in the kernel for it; one value, since the networks in it may be many.
     var desired: Ruleset?
     var links = Links()
+    var defaultRoutes = DefaultRoutes()
+    var ownSources = OwnSources()
     var switches = ForwardingSwitches()
     /// What the kernel refused, and is left out until the next configuration.
     var lacking: Set<KernelFeature> = []
     /// What the kernel took last; absent before the first commit that succeeded.
     var applied: (ruleset: Ruleset, configuration: Configuration)?
     var reported = UplinkStatus()
+    var reportedUnnamed = UnnamedUplinks()
     var lastFailure: String?
     var refusal: String?
     var backoff = minimumBackoff
@@ -68,6 +71,11 @@ public struct Reconciler: Sendable {
             return []
         case .linksDumped(let new):
             return dumped(new) + readRouting()
+        case .defaultRoutesRead(let new):
+            return routed(to: new)
+        case .sourcesWereRestricted(let link):
+            ownSources.belongsToOthers(link)
+            return []
         case .forwardingRead(let new):
             return switches.observe(new, inForce: applied?.configuration)
         case .forwardingFailed(let family):
@@ -183,6 +191,7 @@ public struct Reconciler: Sendable {
             parts.append("in force: \(inForce.origin)")
         }
         parts.append(UplinkStatus(inForce, links).summary)
+        if let summary = UnnamedUplinks(inForce, links, defaultRoutes).summary { parts.append(summary) }
         if let summary = routing.summary { parts.append(summary) }
         for family in switches.offAgainstWish(inForce) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")

@@ -24,6 +24,10 @@ enum DropReason: String, CaseIterable, Sendable {
     case unsolicited = "unsolicited"
     /// `[[snat]] to = "uplink-prefix"`, and the uplink has none at the moment.
     case noPrefix = "no prefix yet"
+    /// `[[masquerade]]`, and the uplink has no address at the moment.
+    case noAddress = "no address yet"
+    /// `[forward] unnamed_uplink`.
+    case unnamedUplink = "unnamed uplink"
     /// `[forward] policy`.
     case policy = "forward policy"
 

@@ -35,6 +35,8 @@ public struct ElementType: Hashable, Sendable {
         case service = 13
         /// A packet's or connection's mark, in host order.
         case mark = 19
+        /// A link's index, in host order.
+        case interfaceIndex = 20
         case interfaceName = 41
 
         /// How many bytes a value has, without the zeros that fill the last of its 32-bit registers.
@@ -42,7 +44,7 @@ public struct ElementType: Hashable, Sendable {
             switch self {
             case .protocol: 1
             case .service: 2
-            case .ipv4Address, .mark: 4
+            case .ipv4Address, .mark, .interfaceIndex: 4
             case .ipv6Address, .interfaceName: 16
             }
         }
@@ -86,6 +88,7 @@ public enum FieldValue: Hashable, Sendable {
     case transport(Rule.TransportProtocol)
     case port(UInt16)
     case mark(UInt32)
+    case interfaceIndex(Int32)
     case interface(String)
 
     /// Appends the value as the kernel has it in a register, without filling.
@@ -100,6 +103,7 @@ public enum FieldValue: Hashable, Sendable {
             bytes.append(UInt8(port >> 8))
             bytes.append(UInt8(truncatingIfNeeded: port))
         case .mark(let mark): withUnsafeBytes(of: mark) { bytes.append(contentsOf: $0) }
+        case .interfaceIndex(let index): withUnsafeBytes(of: index) { bytes.append(contentsOf: $0) }
         case .interface(let name):
             let length = min(name.utf8.count, ElementType.Field.interfaceName.byteCount - 1)
             bytes.append(contentsOf: name.utf8.prefix(length))
@@ -116,6 +120,8 @@ public enum FieldValue: Hashable, Sendable {
         case .ipv6Address: self = .address(IPAddress(family: .ipv6, value: number))
         case .service: self = .port(UInt16(truncatingIfNeeded: number))
         case .mark: self = .mark(UInt32(bigEndian: UInt32(truncatingIfNeeded: number)))
+        case .interfaceIndex:
+            self = .interfaceIndex(Int32(bitPattern: UInt32(bigEndian: UInt32(truncatingIfNeeded: number))))
         case .protocol:
             // Others than masqd's are in no map of masqd's.
             self = .transport(Rule.TransportProtocol(rawValue: UInt8(truncatingIfNeeded: number)) ?? .tcp)
@@ -133,6 +139,7 @@ public enum FieldValue: Hashable, Sendable {
         case .mark(let mark):
             "0x" + String(repeating: "0", count: mark.leadingZeroBitCount / 4 - (mark == 0 ? 1 : 0))
                 + String(mark, radix: 16)
+        case .interfaceIndex(let index): "\(index)"
         case .interface(let name): "\"\(name)\""
         }
     }

@@ -15,6 +15,8 @@ extension Rule.Match {
         switch self {
         case .interface(let direction, let pattern): "\(direction.text) \"\(pattern)\""
         case .interfaceIn(let direction, let set): "\(direction.text) @\(set)"
+        case .outputIndexIn(let set): "oif @\(set)"
+        case .outputIndexNotIn(let set): "oif != @\(set)"
         case .network(let side, let network): "\(network.family.text) \(side.text) \(network)"
         case .address(let family, let side, let set):
             "\(family.text) \(side.text) @\(set)"

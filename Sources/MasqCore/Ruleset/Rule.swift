@@ -28,6 +28,10 @@ public struct Rule: Equatable, Sendable {
         case interface(Direction, InterfacePattern)
         /// The interface's name is in a set: `iifname @set`.
         case interfaceIn(Direction, set: String)
+        /// The index of the interface that the packet leaves by is in a set: `oif @set`.
+        case outputIndexIn(set: String)
+        /// It is not: `oif != @set`.
+        case outputIndexNotIn(set: String)
         /// The address is in a network: `ip saddr 192.168.0.0/16`.
         case network(AddressSide, IPNetwork)
         /// The address is in a set: `ip saddr @set`.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 extension Ruleset {
-    /// Brings the sets that follow the links up to date; everything else stays, and costs nothing.
+    /// Brings the sets that follow the links and the default routes up to date; everything else stays, and costs nothing.
     ///
     /// Rules match interfaces by name and wait for none of them. But what speaks of an uplink's present address has to
     /// know the links as they are.
-    public mutating func follow(_ links: Links) {
+    public mutating func follow(_ links: Links, _ defaults: DefaultRoutes = DefaultRoutes()) {
         flowtable?.follow(links)
         for index in sets.indices {
             guard let source = sets[index].source else { continue }
-            sets[index].elements = source.elements(links)
+            sets[index].elements = source.elements(links, defaults)
         }
     }
 }
@@ -28,6 +28,11 @@ public enum LinkSource: Equatable, Sendable {
     /// The IPv6 networks of this length of the links that a pattern means, or of the one link.
     case prefixes([InterfacePattern], length: Int, from: String?)
 
+    /// The indexes of the links that a pattern means, and that have no address to masquerade to.
+    case withoutAddress(AddressFamily, [InterfacePattern], hidden: AddressRanges)
+    /// The indexes of the links that a default route leaves by, a reserve's too.
+    case carryingDefaultRoute(AddressFamily)
+
     /// The chain for links.
     public struct ChainOfLinks: Equatable, Sendable {
         /// Which links.
@@ -37,7 +42,7 @@ public enum LinkSource: Equatable, Sendable {
     }
 
     /// The elements for the links as they are.
-    func elements(_ links: Links) -> Ruleset.Elements {
+    func elements(_ links: Links, _ defaults: DefaultRoutes = DefaultRoutes()) -> Ruleset.Elements {
         switch self {
         case .chainsByAddress(let family, let chains):
             var jumps: [IPAddress: String] = [:]
@@ -62,6 +67,13 @@ public enum LinkSource: Equatable, Sendable {
         case .prefixes(let patterns, let length, let from):
             let networks = Self.prefixes(links, patterns, length, from).map(\.network)
             return .addresses(AddressRanges(family: .ipv6, networks: networks))
+        case .withoutAddress(let family, let patterns, let hidden):
+            let source = MasqueradeSource(links: links, family: family, hidden: hidden)
+            let without = links.byIndex.values.filter { link in
+                patterns.contains { $0.matches(link.name) } && source.isMissing(on: link)
+            }
+            return Self.indexes(without.map(\.index))
+        case .carryingDefaultRoute(let family): return Self.indexes(defaults.links(family))
         case .linksBesideThemselves(let excluded):
             var pairs = PackedElements.List()
             for link in links.byIndex.values where !link.addresses.allSatisfy(\.isLinkLocal) {
@@ -72,6 +84,12 @@ public enum LinkSource: Equatable, Sendable {
             }
             return .entries(PackedElements(ElementType(key: [.interfaceName, .interfaceName]), pairs))
         }
+    }
+
+    private static func indexes(_ indexes: some Sequence<Int32>) -> Ruleset.Elements {
+        var list = PackedElements.List()
+        for index in indexes { list.append([.interfaceIndex(index)]) }
+        return .entries(PackedElements(ElementType(key: [.interfaceIndex]), list))
     }
 
     private static let prefixType = ElementType(

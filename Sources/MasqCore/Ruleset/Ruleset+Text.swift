@@ -109,6 +109,7 @@ extension ElementType.Field {
         case .protocol: "inet_proto"
         case .service: "inet_service"
         case .mark: "mark"
+        case .interfaceIndex: "iface_index"
         case .interfaceName: "ifname"
         }
     }

@@ -18,6 +18,8 @@ extension RulesetBuilder {
             rules += dispatch(.input, to: .inward, "from an uplink")
             rules += dispatch(.inputInVRF, to: .inward, "from an uplink in a VRF")
         }
+        // A connection's first packet is held back behind the nat chain, where an administrator's own source NAT comes before.
+        rules += unnamedUplinkRules(when: [.state([.invalid, .untracked])])
         if forward.policy == .drop {
             rules.append(
                 Rule(
@@ -87,7 +89,7 @@ extension RulesetBuilder {
     }
 
     /// Where a block's sources may send as they are.
-    private func exclusionRules(_ block: BlockNames, _ family: AddressFamily) -> [Rule] {
+    func exclusionRules(_ block: BlockNames, _ family: AddressFamily) -> [Rule] {
         guard block.hasExclusions(family) else { return [] }
         let source = Rule.Match.address(family, .source, set: block.source(family))
         let excluded = Rule.Match.address(family, .destination, set: block.exclude(family))

@@ -8,7 +8,8 @@ extension RulesetBuilder {
             [
                 // A translated packet would no longer match its IPsec policy, and leave in clear.
                 Rule([.leavesThroughIPsec], .accept, comment: comment("IPsec keeps its source"))
-            ] + reflectedSourceRules + dispatch(.output, to: .translate, "toward an uplink"))
+            ] + reflectedSourceRules + dispatch(.output, to: .translate, "toward an uplink")
+                + unnamedUplinkRules())
     }
 
     /// The translation of what leaves by this uplink: the first block that the source belongs to decides.
@@ -33,7 +34,13 @@ extension RulesetBuilder {
     ) -> [Rule] {
         switch block.block.translation {
         case .masquerade(let options):
-            return translation(block, family, source, options) { .masquerade($0) }
+            // The kernel would take any other link's address, the private network's own.
+            let hasAddress = Rule.Match.outputIndexNotIn(set: withoutAddress(family))
+            return translation(block, family, source, options, when: [hasAddress]) { .masquerade($0) } + [
+                Rule(
+                    [source], counter: "leak_guard", drop(.noAddress),
+                    comment: comment("no address yet", line: block.block.line))
+            ]
         case .routed:
             return [Rule([source], counter: block.counter, .accept, comment: comment(block))]
         case .snat(let snat):
@@ -51,17 +58,17 @@ extension RulesetBuilder {
     /// `ports` is for protocols that have any, and ICMP's identifiers; everything else has none to choose.
     private func translation(
         _ block: BlockNames, _ family: AddressFamily, _ source: Rule.Match, _ options: NATOptions,
-        _ action: (NATOptions) -> Rule.Action
+        when matches: [Rule.Match] = [], _ action: (NATOptions) -> Rule.Action
     ) -> [Rule] {
         var plain = options
         plain.ports = nil
         let text = comment(block)
-        let rest = Rule([source], counter: block.counter, action(plain), comment: text)
+        let rest = Rule([source] + matches, counter: block.counter, action(plain), comment: text)
         guard options.ports != nil else { return [rest] }
 
         let protocols: [Rule.TransportProtocol] = [.tcp, .udp, family == .ipv4 ? .icmp : .icmpv6, .sctp]
         return protocols.map {
-            Rule([.transport($0), source], counter: block.counter, action(options), comment: text)
+            Rule([.transport($0), source] + matches, counter: block.counter, action(options), comment: text)
         } + [rest]
     }
 }

@@ -53,8 +53,9 @@ struct RulesetBuilder {
         var ruleset = Ruleset()
         ruleset.counters = memory.counterNames + blocks.map(\.counter)
         ruleset.counters += (isTranslating ? ["leak_guard"] : []) + ["spoofed"]
+        if holdsBackUnnamed { ruleset.counters.append("unnamed_uplink") }
         if isTranslating, configuration.conntrack.repair { ruleset.alarms = [Ruleset.leakAlarm] }
-        ruleset.sets = blocks.flatMap(\.sets)
+        ruleset.sets = blocks.flatMap(\.sets) + leakSets
         if !exactUplinks.isEmpty {
             ruleset.sets.append(jumps(Page.outward))
             ruleset.sets.append(jumps(Page.translate))
@@ -80,6 +81,7 @@ struct RulesetBuilder {
             }
             ruleset.chains += inwardChains
         }
+        if holdsBackUnnamed { ruleset.chains.append(unnamedUplinkChain) }
         ruleset.chains += chains(.translate, translateChain)
         ruleset.chains += [forwardChain] + (isTranslating ? [outputChain] : []) + [postroutingChain]
         ruleset.append(preroutingPage)

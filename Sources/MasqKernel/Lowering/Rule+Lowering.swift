@@ -38,6 +38,14 @@ extension Rule.Match {
             // iifname @set
             rule.loadInterfaceName(direction)
             rule.lookUp(set)
+        case .outputIndexIn(let set):
+            // oif @set
+            rule.loadMeta(NFT_META_OIF)
+            rule.lookUp(set)
+        case .outputIndexNotIn(let set):
+            // oif != @set
+            rule.loadMeta(NFT_META_OIF)
+            rule.lookUp(set, isInverted: true)
         case .network(let side, let network):
             // ip saddr 192.168.0.0/16
             if known != network.family { rule.require(network.family) }

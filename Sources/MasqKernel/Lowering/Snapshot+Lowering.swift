@@ -25,6 +25,7 @@ extension Snapshot.SetShape {
     static let ipv4AddressType: UInt32 = 7
     static let ipv6AddressType: UInt32 = 8
     static let interfaceNameType: UInt32 = 41
+    static let interfaceIndexType: UInt32 = 20
 
     init(of elements: Ruleset.Elements) {
         switch elements {
@@ -86,7 +87,7 @@ extension Snapshot.SetShape {
             key: key, data: data, isInterval: isInterval,
             isDataInterval: data.count == 1 && Int(dataLength) == 2 * data.byteCount,
             countsPackets: countsPackets)
-        guard key.count > 1 || type.isDataInterval else { return nil }
+        guard key.count > 1 || type.isDataInterval || key == [.interfaceIndex] else { return nil }
         return self == Self(of: type) ? type : nil
     }
 }

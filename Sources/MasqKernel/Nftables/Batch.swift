@@ -225,8 +225,9 @@ struct Batch: ~Copyable {
                 $0.nest(Int(NFTA_EXPR_DATA.rawValue)) { _ in }
             }
         }
-        if shape.keyType == Snapshot.SetShape.interfaceNameType {
-            // NFTNL_UDATA_SET_KEYBYTEORDER, 4 bytes, host order (1): nft prints "" for the names without it.
+        let inHostOrder = [Snapshot.SetShape.interfaceNameType, Snapshot.SetShape.interfaceIndexType]
+        if inHostOrder.contains(shape.keyType) {
+            // NFTNL_UDATA_SET_KEYBYTEORDER, 4 bytes, host order (1): without it nft prints "" and wrong numbers.
             // NFTNL_UDATA_SET_DATA_INTERVAL, the same: nft prints one address for the network without it.
             let isDataInterval = shape.elementType?.isDataInterval == true
             writer.attribute(

@@ -14,22 +14,26 @@ extension Links {
         var link = Link(index: index, name: "", isUp: flags & UInt32(IFF_UP) != 0)
         link.resolvesNeighbours = flags & UInt32(IFF_NOARP | IFF_POINTOPOINT) == 0
         link.isPPP = payload.loadUnaligned(fromByteOffset: 2, as: UInt16.self) == UInt16(ARPHRD_PPP)
-        var (sendsThroughLower, isElsewhere) = (false, false)
+        var (sendsThroughLower, isElsewhere, isInVRF) = (false, false, false)
+        var master: Int32?
         for attribute in message.attributes(after: 16) {
             switch Int(attribute.type) {
             case IFLA_IFNAME: link.name = attribute.string
             case IFLA_CARRIER: link.hasCarrier = attribute.bytes.first != 0
             case IFLA_MTU: link.mtu = Int(attribute.native32)
             case IFLA_LINK: link.lowerIndex = Int32(bitPattern: attribute.native32)
+            case IFLA_MASTER: master = Int32(bitPattern: attribute.native32)
             case IFLA_LINK_NETNSID: isElsewhere = true
             case IFLA_LINKINFO:
                 // Others mean something else by IFLA_LINK: a veth its peer, a tunnel the way of its own packets.
                 let kind = attribute.nested.first { $0.type == UInt16(IFLA_INFO_KIND) }?.string
+                isInVRF = attribute.nested.first { $0.type == UInt16(IFLA_INFO_SLAVE_KIND) }?.string == "vrf"
                 sendsThroughLower = kind == "vlan" || kind == "dsa"
             default: break
             }
         }
         if !sendsThroughLower || isElsewhere { link.lowerIndex = nil }
+        if isInVRF { link.vrf = master }
         byIndex[index] = link
     }
 
@@ -46,6 +50,15 @@ extension Links {
             guard isLocal || attribute.type == UInt16(IFA_ADDRESS) && address == nil else { continue }
             address = IPAddress(networkOrder: attribute.bytes)
         }
-        if let address { byIndex[index]?.addresses.append(address) }
+        guard let address else { return }
+        byIndex[index]?.addresses.append(address)
+        let flags = UInt32(payload[2])
+        let isUnique = flags & UInt32(IFA_F_TENTATIVE) == 0 || flags & UInt32(IFA_F_OPTIMISTIC) != 0
+        if payload[3] != UInt8(RT_SCOPE_UNIVERSE.rawValue) || !isUnique {
+            byIndex[index]?.unselectable.insert(address)
+        }
+        if address.family == .ipv6, flags & UInt32(IFA_F_DEPRECATED) != 0 {
+            byIndex[index]?.deprecated.insert(address)
+        }
     }
 }

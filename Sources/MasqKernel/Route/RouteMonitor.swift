@@ -83,7 +83,9 @@ extension RouteMonitor.Bells {
             if payload.count >= 12, payload[5] == RoutingState.ownProtocol {
                 self = .policy
             } else {
-                self = payload.count > 1 && payload[1] == 0 ? .routes : []
+                // The pieces that VPNs lay over a default route too (`Route.leadsAnywhere`).
+                let longest = payload.isEmpty || payload[0] != UInt8(AF_INET) ? 4 : 1
+                self = payload.count > 1 && Int(payload[1]) <= longest ? .routes : []
             }
         case RTM_NEWRULE, RTM_DELRULE: self = .policy
         case RTM_NEWNETCONF, RTM_DELNETCONF: self = .forwarding

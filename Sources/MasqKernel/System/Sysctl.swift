@@ -18,6 +18,26 @@ public enum Sysctl {
         return settings
     }
 
+    /// Whether IPv6 sources for what leaves by a link are chosen among its own addresses alone.
+    ///
+    /// - Throws: ``SystemError``: `ENOENT` without such a link, or without IPv6 on it.
+    public static func usesOwnSourcesOnly(_ link: String) throws(SystemError) -> Bool {
+        try ConfigurationFile.text(path(ownSources(link))).hasPrefix("1")
+    }
+
+    /// Sets it.
+    ///
+    /// - Throws: ``SystemError``: `ENOENT` as above, `EROFS` where /proc/sys is read-only.
+    public static func setUsesOwnSourcesOnly(_ link: String, _ isOn: Bool) throws(SystemError) {
+        let path = path(ownSources(link))
+        let file = try Descriptor(open(path, O_WRONLY | O_CLOEXEC), "open", path)
+        guard write(file.number, isOn ? "1" : "0", 1) == 1 else { throw SystemError("write", path) }
+    }
+
+    private static func ownSources(_ link: String) -> String { "ipv6/conf/\(link)/use_oif_addrs_only" }
+
+    private static func path(_ name: String) -> String { "/proc/sys/net/\(name)" }
+
     /// How full the connection table is; nothing where the kernel tracks no connections.
     ///
     /// - Throws: ``SystemError``.

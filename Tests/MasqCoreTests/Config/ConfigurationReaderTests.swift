@@ -73,6 +73,8 @@ import Testing
         #expect(configuration.forward.unsolicitedLine != nil)
         configuration.forward.policyLine = nil
         configuration.forward.unsolicitedLine = nil
+        #expect(configuration.forward.unnamedUplinkLine != nil)
+        configuration.forward.unnamedUplinkLine = nil
         #expect(configuration.forward.flowOffloadLine != nil)
         configuration.forward.flowOffloadLine = nil
         #expect(configuration.mss.clampLine != nil)

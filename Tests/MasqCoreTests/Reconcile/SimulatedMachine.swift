@@ -107,7 +107,9 @@ struct SimulatedMachine {
             case .repairConnections:
                 walks += 1
                 noticed += send(.connectionsRepaired(DeletedFlows()))
-            case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .startReadingTimer: break
+            case .startCalmTimer, .startAlarmTimer, .rearmLeakAlarm, .startReadingTimer,
+                .restrictSources:
+                break
             case .auditForeign, .editForeign, .closeForeign, .startForeignTimer: break
             case .readRouting: noticed += send(.routingDumped(routing, links))
             case .changeRouting(let changes):
@@ -167,7 +169,7 @@ struct SimulatedMachine {
             .accuse,
             .auditForeign, .editForeign, .closeForeign, .startForeignTimer, .startRepairTimer, .readRouting,
             .changeRouting, .removeRouting, .sendProbes,
-            .startRoutingTimer, .startProbeTimer, .startReadingTimer:
+            .startRoutingTimer, .startProbeTimer, .startReadingTimer, .restrictSources:
             break
         case .removeTable: table = TableModel()
         case .setForwarding(let family, let isOn):

@@ -26,6 +26,7 @@ extension Snapshot.SetShape {
 
     static let prefixes = Self(
         of: ElementType(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true))
+    static let interfaceIndexes = Self(of: ElementType(key: [.interfaceIndex]))
     static let interfacePairs = Self(of: ElementType(key: [.interfaceName, .interfaceName]))
 
     private init(of type: ElementType) {
@@ -301,6 +302,7 @@ extension Ruleset.Elements {
         case .jumps: .jumps([:])
         case .prefixes:
             .entries(PackedElements(.init(key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)))
+        case .interfaceIndexes: .entries(PackedElements(.init(key: [.interfaceIndex])))
         case .interfacePairs:
             .entries(PackedElements(.init(key: [.interfaceName, .interfaceName])))
         default: nil

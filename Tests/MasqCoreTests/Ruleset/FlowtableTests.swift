@@ -48,8 +48,8 @@ import Testing
 
     @Test("A link that came back with another index is another one: the kernel has let go of the old one")
     func newIndex() {
-        let before = Self.ruleset(.software, [Self.link(9, "ppp0")])
-        let after = Self.ruleset(.software, [Self.link(10, "ppp0")])
+        let before = Self.ruleset(.software, [Self.link(9, "ppp0", "203.0.113.7")])
+        let after = Self.ruleset(.software, [Self.link(10, "ppp0", "203.0.113.7")])
         #expect(before != after)
         #expect(Snapshot(textOf: before) == Snapshot(textOf: after))
     }
@@ -57,7 +57,8 @@ import Testing
     @Test(
         "It is made without links, which are tied in a message of their own; then only what changed is sent")
     func changes() throws {
-        let (none, one) = (Self.ruleset(.off, []), Self.ruleset(.software, [Self.link(9, "ppp0")]))
+        let ppp0 = Self.link(9, "ppp0", "203.0.113.7")
+        let (none, one) = (Self.ruleset(.off, []), Self.ruleset(.software, [ppp0]))
         let two = Self.ruleset(.software, [Self.link(9, "ppp1")])
         let hardware = Self.ruleset(.hardware, [])
         let made = try changes(none, one)

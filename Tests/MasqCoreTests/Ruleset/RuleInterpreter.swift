@@ -6,6 +6,8 @@
 struct SimulatedPacket {
     var input: String?
     var output: String?
+    /// The index of `output`, where a rule asks for it.
+    var outputIndex: Int32?
     /// `input` is in a VRF, whose name the packet has in its place.
     var isInVRF = false
     var source: IPAddress
@@ -157,6 +159,9 @@ extension Ruleset {
         case .interfaceIn(let direction, let set):
             guard case .interfaces(let names) = elements(set) else { return false }
             return interface(packet, direction).map(names.contains) ?? false
+        case .outputIndexIn(let set):
+            return packet.outputIndex.map { data(in: set, for: [.interfaceIndex($0)]) != nil } ?? false
+        case .outputIndexNotIn(let set): return !matches(packet, .outputIndexIn(set: set))
         case .network(let side, let network):
             let address = side == .source ? packet.source : packet.destination
             return address.family == network.family
