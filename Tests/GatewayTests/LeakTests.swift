@@ -40,11 +40,10 @@ struct LeakTests {
         try refuses(gateway)
         #expect(try gateway.leaks() == 0)
         // The gateway's own, which the kernel gives the private network's address.
-        #expect(
-            try answer {
-                try Conversation(.udp, from: gateway.router, to: Gateway.server, limit: .unanswered)
-                    .ask(limit: .unanswered)
-            } == nil)
+        #expect(throws: Failure.self, "the kernel tells the sender that it was dropped") {
+            try Conversation(.udp, from: gateway.router, to: Gateway.server, limit: .unanswered)
+                .ask(limit: .unanswered)
+        }
         #expect(try gateway.leaks() == 0)
         #expect(try #require(try gateway.router.packets(counter: "leak_guard")) > 0)
 
@@ -106,7 +105,6 @@ struct LeakTests {
         let scenario = try Scenario(dialedUp: false)
         let gateway = scenario.gateway
         try gateway.dialUp(address: "192.168.77.7", addressIPv6: nil)
-        try gateway.wan.ip("route add 192.168.77.7 dev isp-ppp0")
         #expect(try gateway.seenSource(.udp).address == "192.168.77.7")
         #expect(try gateway.seenSource(.tcp).address == "192.168.77.7")
     }
@@ -139,7 +137,7 @@ struct LeakTests {
         let flows = try NewFlows(in: gateway.lan, to: Gateway.server.address)
         try gateway.hangUp()
         try scenario.masqd.waitForStatus(
-            containing: "the IPv4 default route leads out of eth9, which no out_interface names: held back")
+            containing: "the IPv4 default route leads out of eth9, which no out_interface names")
         #expect(try scenario.masqd.log.contains("what 192.168.0.0/16 sends by it is held back"))
         try refuses(gateway)
         flows.stop()
@@ -156,7 +154,7 @@ struct LeakTests {
         _ = try scenario.masqd.reload(Scenario.configuration + "[forward]\nunnamed_uplink = \"accept\"\n")
         #expect(try gateway.isUnanswered(.udp))
         #expect(try gateway.leaks() > 0)
-        try scenario.masqd.waitForStatus(containing: "which no out_interface names: not translated")
+        try scenario.masqd.waitForStatus(containing: "which no out_interface names")
     }
 
     @Test("An uplink that loses its name under new flows takes nothing private out")

@@ -41,6 +41,8 @@ struct LinkTests {
                 return again != nil
             }
             #expect(again?.address == address)
+            // Until masqd has seen the address, about a millisecond, nothing is masqueraded to the link.
+            try scenario.masqd.waitForStatus(containing: "2001:db8::\(10 + round)")
             #expect(try gateway.seenSource(.udp, to: Gateway.serverIPv6).address == "2001:db8::\(10 + round)")
             try scenario.masqd.waitForStatus(containing: "ppp0 is up with \(address)")
         }
@@ -66,6 +68,7 @@ struct LinkTests {
         let scenario = try Scenario(dialedUp: false)
         let gateway = scenario.gateway
         try gateway.dialUp("uplink0", addressIPv6: nil)
+        try scenario.masqd.waitForStatus(containing: "leads out of uplink0, which no out_interface names")
         #expect(try gateway.isUnanswered(.udp))
         #expect(try gateway.leaks() == 0)
         try gateway.router.ip(
