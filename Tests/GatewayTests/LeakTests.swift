@@ -50,6 +50,7 @@ struct LeakTests {
         try gateway.router.ip(
             "addr add 203.0.113.7 peer 203.0.113.1 dev ppp0",
             "addr add 2001:db8::7 peer 2001:db8::1 dev ppp0 nodad")
+        try scenario.masqd.waitForStatus(containing: "ppp0 is up with 203.0.113.7, 2001:db8::7")
         for client in Self.clients {
             #expect(
                 try gateway.seenSource(.udp, from: client.source, to: client.server).address == client.uplink)

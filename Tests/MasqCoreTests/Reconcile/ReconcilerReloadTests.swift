@@ -49,7 +49,7 @@ import Testing
         #expect(machine.commits.count == 1)
         #expect(machine.reload(refusedBecause: error) == [.notifyReady(status: refused)])
         #expect(
-            machine.change(.link("ppp0", 7, up: false)).last
+            machine.change(.link("ppp0", 7, up: false, "203.0.113.7")).last
                 == .notifyStatus("in force: /etc/masqd.toml; ppp0 is down; the reload was refused: \(error)"))
         #expect(machine.table.table == table)
         #expect(
