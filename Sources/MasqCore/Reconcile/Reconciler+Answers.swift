@@ -24,7 +24,7 @@ extension Reconciler {
         foreign.load(new)
         // What it lacked before may be there by now.
         lacking = []
-        return recommit() + ownSources.follow(new, links)
+        return recommit()
     }
 
     /// Connections that look wrong were left alone: told once for each cause, until the next configuration.
@@ -102,7 +102,9 @@ extension Reconciler {
         given.note(configuration, links)
         let isNews = UplinkStatus(configuration, links) != before
         let audit = foreign.moved(configuration, links)
-        return look() + ownSources.follow(configuration, links) + (isNews ? repairSoon() : []) + audit
+        // Before the look, whose commit may be the end.
+        let restrictions = applied == nil ? [] : ownSources.follow(configuration, links)
+        return restrictions + look() + (isNews ? repairSoon() : []) + audit
     }
 
     /// The default routes are others, or the same.
@@ -152,6 +154,7 @@ extension Reconciler {
         lastFailure = nil
         backoff = Self.minimumBackoff
         actions += switches.switchOn(configuration)
+        actions += ownSources.follow(configuration, links)
         actions += news()
         if owesReady {
             let extent = changes == 0 ? ": nothing had to change" : ""
