@@ -235,13 +235,11 @@ struct ForeignReaderTests {
         let hook = try #require(ruleset.hooks.first)
         let rules = try #require(hook.chains["FORWARD"])
         #expect(rules.map(\.effect) == [.accept, .accept, .drop, .return, .reject, .accept])
-        #expect(
-            Set(rules[0].conditions.map { "\($0)" })
-                == Set(
-                    ([
-                        .link(.source, .prefix("lan")), .address(.source, try network("192.168.0.0/16")),
-                        .link(.destination, .name("ppp0")),
-                    ] as [ForeignRuleset.Condition]).map { "\($0)" }))
+        let expected: [ForeignRuleset.Condition] = [
+            .link(.source, .prefix("lan")), .address(.source, try network("192.168.0.0/16")),
+            .link(.destination, .name("ppp0")),
+        ]
+        #expect(Set(rules[0].conditions.map { "\($0)" }) == Set(expected.map { "\($0)" }))
         let packet = ForeignPacket(
             family: .ipv4, inside: try network("10.0.0.0/8"), insideLink: nil, uplink: .init(.name("ppp0")))
         // New: none of the others applies, and the mark is not set.

@@ -75,14 +75,14 @@ struct LegacyTableTests {
             #expect(hook.point == .forward && hook.priority == 0 && hook.dropsByPolicy)
             #expect(hook.chains.keys.sorted() == ["FORWARD", "empty", "user"])
             #expect(
-                hook.chains["FORWARD"] == [
+                try hook.chains["FORWARD"] == [
                     Rule(
                         [.link(.source, .prefix("lan")), .not(.link(.destination, .name("ppp0")))], .accept,
                         number: 1),
                     Rule(
                         [
-                            .address(.source, try network(sources[0])),
-                            .not(.address(.destination, try network(sources[1]))), .transport(6),
+                            .address(.source, network(sources[0])),
+                            .not(.address(.destination, network(sources[1]))), .transport(6),
                         ], .jump("user"), number: 2),
                     Rule([.transport(6), .unknown], .accept, number: 3),
                     Rule([.any([.state(6)])], .accept, number: 4),

@@ -147,15 +147,15 @@ import Testing
             return route
         }
         #expect(
-            found == [
-                try expected("203.0.113.0/24", link, metric: 0),
-                try expected("198.51.100.1/32", peer, metric: 0),
-                try expected("0.0.0.0/0", via: "203.0.113.1", link, metric: 5),
-                try expected("0.0.0.0/0", via: "203.0.113.2", link, metric: 5, onLink: true),
-                try expected("0.0.0.0/0", peer, metric: 6),
-                try expected("0.0.0.0/0", via: "203.0.113.3", link, table: 7001, metric: 0),
-                try expected("2001:db8::/64", link, metric: 256),
-                try expected("::/0", via: "2001:db8::1", link, metric: 7),
+            try found == [
+                expected("203.0.113.0/24", link, metric: 0),
+                expected("198.51.100.1/32", peer, metric: 0),
+                expected("0.0.0.0/0", via: "203.0.113.1", link, metric: 5),
+                expected("0.0.0.0/0", via: "203.0.113.2", link, metric: 5, onLink: true),
+                expected("0.0.0.0/0", peer, metric: 6),
+                expected("0.0.0.0/0", via: "203.0.113.3", link, table: 7001, metric: 0),
+                expected("2001:db8::/64", link, metric: 256),
+                expected("::/0", via: "2001:db8::1", link, metric: 7),
             ])
         #expect(try scenery.routing.state(tables: []).foreignRoutes.isEmpty)
     }
