@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps build demo test golden format check layers bench fuzz soak sanitize unit-test vm-test deb install uninstall clean
+.PHONY: menu deps test-deps build demo test golden format check layers bench fuzz soak sanitize bare-test unit-test vm-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -17,6 +17,9 @@ menu:  ## this list
 
 deps:  ## install the Debian packages that building and testing need, if any is missing
 	@scripts/install-deps.sh build run
+
+test-deps:
+	@scripts/install-deps.sh build run test
 
 # What starts fast is small: the runtimes of Swift and C++ are in the program (a quarter of the time to start). The linker
 # takes libstdc++.a where it finds no libstdc++.so before it. No library is looked for beside the program, and every
@@ -27,16 +30,16 @@ LINKING := --static-swift-stdlib -Xlinker -L$(CURDIR)/$(ARCHIVES) -Xswiftc -Xcla
 
 build: deps  ## the daemon, optimised, as .build/release/masqd
 	@mkdir -p $(ARCHIVES)
-	@ln -sf "$$(clang -print-file-name=libstdc++.a)" $(ARCHIVES)/
+	@ln -sf "$$($$(dirname "$$(readlink -f "$$(command -v swift)")")/clang -print-file-name=libstdc++.a)" $(ARCHIVES)/
 	swift build -c release --product masqd $(LINKING)
 
 demo: build  ## see it work: a LAN, a gateway and an outside, in namespaces of their own
 	scripts/demo.sh $(MASQD)
 
-test: deps  ## all tests, as root or not; the machine's own network is never touched
+test: test-deps  ## all tests, as root or not; the machine's own network is never touched
 	scripts/test.sh
 
-golden:  ## write the expected files of the golden cases again; review the diff
+golden: test-deps  ## write the expected files of the golden cases again; review the diff
 	MASQD_REGENERATE_GOLDEN=1 scripts/test.sh --filter Golden
 
 format:  ## format the sources in place
@@ -55,11 +58,14 @@ bench: build  ## beside nft, iptables, firewalld and a C program, in five minute
 fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages, FUZZ_SECONDS=60 each
 	scripts/fuzz.sh
 
-soak: deps  ## 1 000 random edits, flaps and reloads under traffic: STEPS, SEED; minutes
+soak: test-deps  ## 1 000 random edits, flaps and reloads under traffic: STEPS, SEED; minutes
 	MASQD_SOAK_STEPS=$(or $(STEPS),1000) MASQD_SOAK_SEED=$(or $(SEED),$(shell date +%s)) scripts/test.sh --filter SoakTests
 
-sanitize: deps  ## the tests under AddressSanitizer and ThreadSanitizer
+sanitize: test-deps  ## the tests under AddressSanitizer and ThreadSanitizer
 	scripts/sanitize.sh
+
+bare-test:  ## demo and tests on a bare Debian: SUITE=bookworm or trixie, WHO=root or user (root, a quarter of an hour)
+	@scripts/bare-test.sh $(or $(SUITE),bookworm) $(or $(WHO),root)
 
 unit-test: deb  ## package and unit under real systemd, Debian 12's and 13's, in containers (root)
 	scripts/unit-test.sh .build/masqd_*.deb

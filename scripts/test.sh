@@ -14,7 +14,12 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # The namespace has no way out, and needs none: everything is built.
 timeout -k 10 "${TEST_LIMIT:-900}" scripts/private-network.sh \
-    swift test --skip-build --disable-xctest "${flags[@]}" "$@" </dev/null 2>&1 | tee "$log" && exit
+    swift test --skip-build --disable-xctest "${flags[@]}" "$@" </dev/null 2>&1 | tee "$log" && {
+    # ➜ Test "title" skipped: "reason", or a suite's name, and then each of its tests follows.
+    reasons=$(sed -nE 's/^➜ +Test .* skipped: "(.*)"$/\1/p' "$log" | sort | uniq -c | sed -E 's/^ *([0-9]+) (.*)/\1 (\2)/')
+    [ -z "$reasons" ] || echo "tests skipped: ${reasons//$'\n'/, }"
+    exit
+}
 
 echo "what failed, once more:"
 grep -aE -A 8 "recorded an issue" "$log" | grep -avE "^[◇✔]" || tail -n 20 "$log"

@@ -3,13 +3,14 @@
 # build-guest.sh SUITE [KIND]: makes the lab's root tree of one Debian release (bookworm: systemd 252, trixie: 257), once,
 # and prints where it is. The tree stays as Debian ships it: what a run adds is laid over it by the runner.
 # KIND: full (the default) has all that the cases call, and the libraries of masqd; bare is Debian's minimum, with the
-# libraries downloaded but not installed.
+# libraries downloaded but not installed; clone is Debian's minimum with git and make.
 # MASQD_LAB_CACHE: where trees are kept. MASQD_LAB_MIRROR: a Debian archive; default the one that this machine uses.
 set -euo pipefail
 
 suite=$1 kind=${2:-full}
 case $kind in
 bare) packages='' ;;
+clone) packages=git,make ;;
 full)
     # The daemon's libraries, and a second opinion on what it did.
     packages=systemd-sysv,dbus,libmnl0,libnftnl11,libnetfilter-conntrack3,libstdc++6
@@ -17,7 +18,7 @@ full)
     # Lines that are dialled, and those who talk and listen on them.
     packages+=,kmod,ppp,pppoe,socat,tcpdump
     ;;
-*) echo "lab: no kind \"$kind\" of guest; there are full and bare." >&2; exit 64 ;;
+*) echo "lab: no kind \"$kind\" of guest; there are full, bare and clone." >&2; exit 64 ;;
 esac
 cache=${MASQD_LAB_CACHE:-${XDG_CACHE_HOME:-/var/cache}/masqd-lab}/$suite
 [ "$kind" = full ] || cache+=-$kind
@@ -40,7 +41,7 @@ if [ ! -e "$cache/packages" ] || [ "$(cat "$cache/packages")" != "$packages" ]; 
         exit 69
     }
     # What a package from outside may ask for is at hand, so that later nobody needs the network.
-    [ "$kind" = full ] || chroot "$cache/root" sh -ec '
+    [ "$kind" != bare ] || chroot "$cache/root" sh -ec '
         apt-get -q -o APT::Sandbox::User=root update
         apt-get -q -o APT::Sandbox::User=root install -y --no-install-recommends --download-only \
             libmnl0 libnftnl11 libnetfilter-conntrack3 libstdc++6' >>"$cache/debootstrap.log" 2>&1 </dev/null 9>&-
