@@ -16,9 +16,13 @@ struct NetlinkConversation: ~Copyable {
     /// - Parameters:
     ///   - bus: `NETLINK_ROUTE`, `NETLINK_NETFILTER`, …
     ///   - name: what errors call it.
+    ///   - prepare: sets the socket's options.
     /// - Throws: ``NetlinkError``: `EPROTONOSUPPORT` where the kernel has no such bus.
-    init(bus: CInt, name: String) throws(NetlinkError) {
+    init(
+        bus: CInt, name: String, prepare: (borrowing NetlinkSocket) -> Void = { _ in }
+    ) throws(NetlinkError) {
         socket = try NetlinkSocket(bus: bus, name: name)
+        prepare(socket)
         buffer = .allocate(byteCount: 65536, alignment: 16)
     }
 

@@ -15,9 +15,10 @@ public struct NftablesConnection: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``: `EPROTONOSUPPORT` where the kernel has no nfnetlink.
     public init() throws(NetlinkError) {
-        conversation = try NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "nf_tables")
-        // Errors of a large batch: one message for each of its messages at the worst.
-        conversation.socket.reserve(receiving: 1 << 20)
+        conversation = try NetlinkConversation(bus: CInt(NETLINK_NETFILTER), name: "nf_tables") {
+            // Errors of a large batch: one message for each of its messages at the worst.
+            $0.reserve(receiving: 1 << 20)
+        }
     }
 
     /// The port ID by which the kernel names these commits in events.

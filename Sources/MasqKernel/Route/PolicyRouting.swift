@@ -17,10 +17,11 @@ public struct PolicyRouting: ~Copyable {
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) {
-        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink")
         // The kernel then lists one table, or one owner's routes (since 4.20): a million of BGP's only where they are in the main
         // table and there are uplinks to choose from, for it can't be asked for those with a short prefix.
-        conversation.socket.checkStrictly()
+        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") {
+            $0.checkStrictly()
+        }
     }
 
     /// The port ID, by which events name who made a change.
