@@ -102,7 +102,7 @@ inside() {
         useradd --no-create-home --shell /bin/bash "$name"
         chown -R "$name:" "$home"
         echo "$name ALL=(ALL) NOPASSWD: ALL" >"/etc/sudoers.d/$name"
-        as=(runuser -u "$name" --)
+        as=(setpriv --reuid "$name" --regid "$name" --init-groups)
     fi
     cd "$home/masqd"
     for target in demo test; do
