@@ -216,7 +216,7 @@ extension Soak {
         do {
             try eventually("the table is as the file says", within: .seconds(20)) {
                 present = try Self.blocks(of: router)
-                return present == expected
+                return try present == expected && Self.knowsDefaultRoutes(router)
             }
         } catch {
             let surplus = present.filter { !expected.contains($0) }
@@ -230,13 +230,32 @@ extension Soak {
         let output = try Command("nft", "-s", "list", "table", "inet", "masqd").run(in: namespace)
         guard output.status == 0 else { return [] }
         let blocks = output.standardOutput.split(separator: "\n\t}\n").map { block in
-            block.split(separator: "\n").filter { !$0.hasPrefix("table ") && $0 != "}" }
-                .joined(separator: "\n")
+            let lines = block.split(separator: "\n").filter { !$0.hasPrefix("table ") && $0 != "}" }
+            // What these sets hold follows the links, and `--print` shows no link.
+            let follows = followed.contains { lines.first?.hasPrefix("\tset \($0)") == true }
+            return lines.filter { !follows || !$0.hasPrefix("\t\telements") }.joined(separator: "\n")
         }
-        // What masqd remembers of the switches is not in the file, and what follows links and routes is not in `expected`.
-        let others = ["forwarding_was_off", "ip_forward_was_off", "set default_route", "set without_address"]
-        return blocks.filter { block in !block.isEmpty && !others.contains { block.contains($0) } }
-            .sorted()
+        // What masqd remembers of the switches is not in the file.
+        return blocks.filter {
+            !$0.isEmpty && !$0.contains("forwarding_was_off") && !$0.contains("ip_forward_was_off")
+        }
+        .sorted()
+    }
+
+    private static let followed = ["default_route", "without_address"]
+
+    /// Whether the links that masqd knows a default route of are those that have one.
+    private static func knowsDefaultRoutes(_ namespace: NetworkNamespace) throws -> Bool {
+        for (family, set) in [("-4", "default_route"), ("-6", "default_route_ipv6")] {
+            let routes = try Command("ip", family, "route", "show", "default").run(in: namespace)
+            let words = try routes.expectSuccess().standardOutput.split(whereSeparator: \.isWhitespace)
+            let links = Set(zip(words, words.dropFirst()).filter { $0.0 == "dev" }.map { String($0.1) })
+            let listing = try namespace.nftListing("set", "inet", "masqd", set)
+            let elements = listing.split(separator: "\n").first { $0.hasPrefix("\t\telements") } ?? ""
+            let known = Set(elements.split(separator: "\"").filter { !$0.contains(" ") }.map(String.init))
+            guard known == links else { return false }
+        }
+        return true
     }
 
     /// A second opinion: what `nft` makes of what masqd would print.
