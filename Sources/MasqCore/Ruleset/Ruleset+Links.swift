@@ -70,7 +70,8 @@ public enum LinkSource: Equatable, Sendable {
         case .withoutAddress(let family, let patterns, let hidden):
             let source = MasqueradeSource(links: links, family: family, hidden: hidden)
             let without = links.byIndex.values.filter { link in
-                patterns.contains { $0.matches(link.name) } && source.isMissing(on: link)
+                // A link that is down lets nothing out; on PPP it gets its address then, and its first packet must not wait.
+                link.isUp && patterns.contains { $0.matches(link.name) } && source.isMissing(on: link)
             }
             return Self.indexes(without.map(\.index))
         case .carryingDefaultRoute(let family): return Self.indexes(defaults.links(family))
