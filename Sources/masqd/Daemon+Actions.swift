@@ -51,14 +51,7 @@ extension Daemon {
             }
         case .setForwarding: break  // above
         case .restrictSources(let link, let name, let isOn): restrictSources(of: link, name, isOn)
-        case .auditForeign(let audit):
-            do {
-                let start = ContinuousClock.now
-                let report = audit.report(on: try foreign.read(for: audit))
-                handle(.foreignAudited(report, microseconds: Self.microseconds(since: start)))
-            } catch {
-                handle(.foreignUnread(reason: "\(error)"))
-            }
+        case .auditForeign(let audit): foreignLook.begin(audit)
         case .editForeign(let edits, let generation):
             handle(.foreignEdited(foreignEditor.perform(edits, generation: generation)))
         case .closeForeign(let marks):
@@ -160,6 +153,16 @@ extension Daemon {
         } catch {
             log(.error, "\(error): \(isOn ? "nothing is forwarded until it is 1" : "it stays as it is")")
             return false
+        }
+    }
+
+    mutating func lookAtOthers() {
+        switch foreignLook.step() {
+        case .audited(let report, let microseconds):
+            handle(.foreignAudited(report, microseconds: microseconds))
+        case .disturbed(let microseconds): handle(.foreignDisturbed(microseconds: microseconds))
+        case .failed(let error, _): handle(.foreignUnread(reason: "\(error)"))
+        case nil: break
         }
     }
 

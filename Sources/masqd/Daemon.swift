@@ -28,7 +28,7 @@ struct Daemon: ~Copyable {
     var routes: RouteConnection
     var table: KernelTable
     var connections: ConnectionRepair
-    var foreign: ForeignReader
+    var foreignLook: ForeignLook
     var foreignEditor: ForeignEditor
     var policyRouting: PolicyRouting
     var probeConnections: ProbeConnections
@@ -42,7 +42,8 @@ struct Daemon: ~Copyable {
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
-        case connections, repairTimer, foreignTimer, routingTimer, probeTimer, probes, readingTimer
+        case connections, repairTimer, foreignTimer, foreignLook, routingTimer, probeTimer, probes,
+            readingTimer
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -65,7 +66,7 @@ struct Daemon: ~Copyable {
         let table = try KernelTable(listening: true)
         let routes = try RouteConnection()
         let connections = try ConnectionRepair()
-        let foreign = try ForeignReader()
+        let foreignLook = try ForeignLook()
         let foreignEditor = try ForeignEditor()
         let policyRouting = try PolicyRouting()
         let probeConnections = try ProbeConnections()
@@ -92,7 +93,7 @@ struct Daemon: ~Copyable {
         self.routes = routes
         self.table = table
         self.connections = connections
-        self.foreign = foreign
+        self.foreignLook = foreignLook
         self.foreignEditor = foreignEditor
         self.policyRouting = policyRouting
         self.probeConnections = probeConnections
@@ -117,6 +118,7 @@ struct Daemon: ~Copyable {
         try loop.watch(alarmTimer.descriptor, tag: Waker.alarmTimer.rawValue)
         try loop.watch(repairTimer.descriptor, tag: Waker.repairTimer.rawValue)
         try loop.watch(foreignTimer.descriptor, tag: Waker.foreignTimer.rawValue)
+        try loop.watch(foreignLook.descriptor, tag: Waker.foreignLook.rawValue)
         try loop.watch(routingTimer.descriptor, tag: Waker.routingTimer.rawValue)
         try loop.watch(probeTimer.descriptor, tag: Waker.probeTimer.rawValue)
         try loop.watch(probeConnections.descriptor, tag: Waker.probes.rawValue)
@@ -173,6 +175,7 @@ struct Daemon: ~Copyable {
         case .foreignTimer:
             foreignTimer.acknowledge()
             handle(.foreignTimerFired)
+        case .foreignLook: lookAtOthers()
         case .routingTimer:
             routingTimer.acknowledge()
             handle(.routingTimerFired)

@@ -7,9 +7,21 @@ struct ForeignAdvice {
     /// How many networks need the same and are not in the commands.
     private(set) var unlisted = 0
     private let hook: ForeignRuleset.Hook
+    private var permitted: Set<Traffic> = []
 
     /// Longer commands than for so many networks are not for people.
     private static let maximumSources = 8
+    /// Nor are more commands than these.
+    private static let maximumCommands = 32
+
+    /// What commands depend on.
+    private struct Traffic: Hashable {
+        let source: Int
+        let uplink: InterfacePattern
+        let outward: Bool
+        let answers: Bool
+        let owner: ForeignOwner
+    }
 
     init(_ hook: ForeignRuleset.Hook) { self.hook = hook }
 
@@ -17,7 +29,14 @@ struct ForeignAdvice {
     mutating func permit(
         _ path: ForeignAudit.Path, outward: Bool, answers: Bool, asking owner: ForeignOwner
     ) {
+        let traffic = Traffic(
+            source: path.group.source, uplink: path.uplink, outward: outward, answers: answers, owner: owner)
+        guard permitted.insert(traffic).inserted else { return }
         let sources = Array(path.sources.prefix(Self.maximumSources))
+        guard commands.count < Self.maximumCommands else {
+            unlisted += path.sources.count
+            return
+        }
         let new: [String]
         switch owner {
         case .ufw where outward:
@@ -27,9 +46,9 @@ struct ForeignAdvice {
         case .docker where hook.chains["DOCKER-USER"] != nil:
             new = inIPTables("DOCKER-USER", path, sources, outward: outward, answers: answers)
         case .ufw, .docker, .iptables, .iptablesLegacy:
-            new = inIPTables(hook.chain, path, sources, outward: outward, answers: answers)
+            new = inIPTables(hook.chain.printable, path, sources, outward: outward, answers: answers)
         case .program where hook.isOfIPTables:
-            new = inIPTables(hook.chain, path, sources, outward: outward, answers: answers)
+            new = inIPTables(hook.chain.printable, path, sources, outward: outward, answers: answers)
         case .program, .handWritten:
             new = inNft(path, sources, outward: outward, answers: answers)
         }

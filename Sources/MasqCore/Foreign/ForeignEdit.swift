@@ -7,9 +7,9 @@ public struct ForeignEdit: Hashable, Sendable {
     /// The family of the table.
     public var family: ForeignRuleset.Family
     /// The table's name.
-    public var table: String
+    public var table: ForeignName
     /// The chain's name.
-    public var chain: String
+    public var chain: ForeignName
     /// What happens there.
     public var change: Change
     /// The base chain that leads there, for people: `ip filter FORWARD`; empty where the rule goes.
@@ -28,7 +28,7 @@ public struct ForeignEdit: Hashable, Sendable {
 
     /// Makes an edit.
     public init(
-        _ family: ForeignRuleset.Family, table: String, chain: String, _ change: Change,
+        _ family: ForeignRuleset.Family, table: ForeignName, chain: ForeignName, _ change: Change,
         baseChain: String = "", reason: String = ""
     ) {
         self.family = family
@@ -45,7 +45,7 @@ extension ForeignRuleset.Rule {
     ///
     /// By its mark and its verdict: `iptables-restore` drops the userdata that would tell more.
     public var passedMark: UInt32? {
-        guard effect == .accept, markChange == nil, conditions.count == 1,
+        guard case .accept = effect, markChange == nil, conditions.count == 1,
             case .mark(let value, let mask) = conditions[0], value == mask, mask.nonzeroBitCount == 1
         else { return nil }
         return mask

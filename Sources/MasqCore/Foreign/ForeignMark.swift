@@ -24,15 +24,14 @@ struct ForeignMark: Equatable, Sendable {
     }
 
     /// Takes note of a rule that may have changed the mark.
-    ///
-    /// - Returns: whether less is known than before.
-    mutating func mayChange(_ change: ForeignRuleset.MarkChange) -> Bool {
+    mutating func mayChange(_ change: ForeignRuleset.MarkChange) {
         let changed = value & change.keep ^ change.flip
-        let doubtful = unknown | change.unknown | (changed ^ value)
-        defer {
-            unknown = doubtful
-            value &= ~doubtful
-        }
-        return doubtful != unknown
+        forget(change.unknown | (changed ^ value))
+    }
+
+    /// Takes note of bits that may be set or not from now on.
+    mutating func forget(_ bits: UInt32) {
+        unknown |= bits
+        value &= ~bits
     }
 }

@@ -4,179 +4,129 @@
 ///
 /// It overrides a final drop only: a policy, or a drop or reject without a condition that is reached without one.
 /// Whatever an owner says about some packets in particular stays in force.
-struct ForeignOpening {
+struct ForeignOpening: Sendable {
     /// The base chain with the rule where it has to be, and nowhere else.
-    private(set) var opened: ForeignRuleset.Hook
-    /// The packets that would be dropped without the rule, and pass with it.
-    private(set) var permission: Permission = []
-    /// What is missing, or too much.
-    private(set) var edits: [ForeignEdit] = []
-    /// What the deletion of the rules would be that are where they have to be.
-    private(set) var kept: Set<ForeignEdit> = []
-
+    private(set) var overlay: ForeignOverlay
+    /// The base chain without the rule.
+    let bare: ForeignOverlay
+    private let hook: ForeignRuleset.Hook
+    private let survey: ForeignSurvey
     private let mark: UInt32
-    /// The base chain as it is without masqd's rule.
-    private let bare: ForeignRuleset.Hook
+    private var places: [(place: Place, reason: ForeignVerdict.Place)] = []
+    private var finalPlaces: [ForeignVerdict.Place: Place?] = [:]
 
     /// Where the rule stands: before a rule of the owner's, by its number, or at the end.
-    private struct Place: Hashable {
-        let chain: String
+    struct Place: Hashable, Sendable {
+        let chain: ForeignName
         let before: Int?
     }
 
     /// More places than these in one base chain are not worth the trouble.
     private static let maximumPlaces = 8
 
-    /// Finds the places for traffic, given by its packets as they come to the base chain, without the mark and with it.
-    init(
-        _ hook: ForeignRuleset.Hook, for packets: [(bare: ForeignPacket, marked: ForeignPacket)],
-        mark: UInt32
-    ) {
-        let hook = hook.numbered
+    /// Begins to look for places, of which there is none yet.
+    init(_ survey: ForeignSurvey, of hook: ForeignRuleset.Hook, mark: UInt32) {
+        self.hook = hook
+        self.survey = survey
         self.mark = mark
-        bare = hook.removing(mark)
-        opened = bare
-        let dropped = packets.filter { bare.verdict(on: $0.bare).outcomes == .drop }.map(\.marked)
-        var places: [(place: Place, reason: ForeignVerdict.Place)] = []
-        for marked in dropped where places.count < Self.maximumPlaces {
-            let verdict = opened.verdict(on: marked)
-            guard verdict.outcomes == .drop, let reason = verdict.place,
-                let place = Self.finalPlace(reason, in: bare),
-                !places.contains(where: { $0.place == place })
-            else { continue }
-            let candidate = Self.inserting(places.map(\.place) + [place], of: mark, into: bare)
-            guard candidate.verdict(on: marked).outcomes != .drop else { continue }
-            opened = candidate
-            places.append((place, reason))
-        }
-        for packet in dropped where opened.verdict(on: packet).outcomes != .drop {
-            permission.formUnion(packet.stage.permission)
-        }
-        for (place, reason) in places { require(place, because: reason, in: hook) }
-        removeOthers(from: hook)
+        bare = ForeignOverlay(mark: mark, removes: true)
+        overlay = bare
     }
 
     /// Whether masqd may change anything there, and its mark is known there.
-    static func isPossible(in hook: ForeignRuleset.Hook) -> Bool {
+    static func isPossible(in hook: ForeignRuleset.Hook, _ survey: ForeignSurvey) -> Bool {
         // firewall-cmd --reload would take it away each time, and firewalld has a way that lasts.
         hook.backend == .nftables && ForeignOwner(hook, nil) != .firewalld
             && hook.priority > BaseChain.permit.priority && hook.priority < BaseChain.permitEnd.priority
+            // A chain that was not read may lead to any other, on whatever condition.
+            && survey.isWhole
+    }
+
+    /// Whether another place would be taken.
+    var isFull: Bool { places.count >= Self.maximumPlaces }
+
+    /// The place that would have to be opened for what is dropped somewhere, where it is not among those that are known.
+    mutating func candidate(for reason: ForeignVerdict.Place) -> Place? {
+        let place = finalPlaces[reason] ?? finalPlace(reason)
+        finalPlaces[reason] = .some(place)
+        guard let place, !places.contains(where: { $0.place == place }) else { return nil }
+        return place
+    }
+
+    /// The base chain with one place more.
+    func overlay(with place: Place) -> ForeignOverlay {
+        var overlay = overlay
+        overlay.insertions[place.chain, default: []].insert(place.before)
+        return overlay
+    }
+
+    /// Takes a place that helps.
+    mutating func open(_ place: Place, because reason: ForeignVerdict.Place) {
+        overlay = overlay(with: place)
+        places.append((place, reason))
     }
 
     /// The place where everything that is dropped there, and nothing that is not, comes by.
     ///
     /// A chain that some packets are sent to, as many have one that logs and drops, is no such place: then it is
     /// before the unconditional jump to it.
-    private static func finalPlace(
-        _ verdict: ForeignVerdict.Place, in hook: ForeignRuleset.Hook, depth: Int = 0
+    private func finalPlace(_ reason: ForeignVerdict.Place) -> Place? {
+        guard let number = reason.rule else { return Place(chain: hook.chain, before: nil) }
+        guard let index = index(of: number, in: reason.chain),
+            hook.chains[reason.chain]?[index].conditions.isEmpty == true
+        else { return nil }
+        var failed: Set<ForeignName> = []
+        return finalPlace(before: number, in: reason.chain, depth: 0, &failed)
+    }
+
+    private func finalPlace(
+        before number: Int, in chain: ForeignName, depth: Int, _ failed: inout Set<ForeignName>
     ) -> Place? {
-        guard let number = verdict.rule else { return Place(chain: hook.chain, before: nil) }
-        guard depth < 16, let rule = hook.rule(number, of: verdict.chain), rule.conditions.isEmpty else {
-            return nil
-        }
-        if hook.isReachedUnconditionally(verdict.chain) { return Place(chain: verdict.chain, before: number) }
-        for (chain, rules) in hook.chains.sorted(by: { $0.key < $1.key }) {
-            let jump = rules.last { $0.conditions.isEmpty && $0.effect.onlyTarget == verdict.chain }
-            guard let number = jump?.number else { continue }
-            let outer = ForeignVerdict.Place(chain: chain, rule: number, word: "")
-            if let place = finalPlace(outer, in: hook, depth: depth + 1) { return place }
+        if survey.reachesUnconditionally(chain) { return Place(chain: chain, before: number) }
+        // From a chain that was tried already no other way leads further.
+        guard depth < ForeignWalk.maximumDepth, failed.insert(chain).inserted else { return nil }
+        let callers = survey.calls[chain] ?? [:]
+        for caller in callers.keys.sorted() {
+            guard let number = callers[caller]?.last else { continue }
+            if let place = finalPlace(before: number, in: caller, depth: depth + 1, &failed) { return place }
         }
         return nil
     }
 
-    private static func inserting(
-        _ places: [Place], of mark: UInt32, into hook: ForeignRuleset.Hook
-    ) -> ForeignRuleset.Hook {
-        var hook = hook
-        let pass = ForeignRuleset.Rule([.mark(mark, mask: mark)], .accept, number: 0)
-        for place in places {
-            guard var rules = hook.chains[place.chain] else { continue }
-            let index = rules.firstIndex { $0.number == place.before && $0.number != 0 } ?? rules.endIndex
-            rules.insert(pass, at: index)
-            hook.chains[place.chain] = rules
-        }
-        return hook
-    }
-
-    private mutating func require(
-        _ place: Place, because reason: ForeignVerdict.Place, in hook: ForeignRuleset.Hook
-    ) {
-        let rules = hook.chains[place.chain] ?? []
-        let next = rules.firstIndex { $0.number == place.before } ?? rules.endIndex
-        if next > 0, rules[next - 1].passedMark == mark {
-            kept.insert(deletion(of: rules[next - 1], from: place.chain, in: hook))
-            return
-        }
-        let handle = next < rules.endIndex ? rules[next].handle : nil
-        let owner = ForeignOwner(hook, reason)
-        edits.append(
-            .init(
-                hook.family, table: hook.table, chain: place.chain, .insert(mark: mark, before: handle),
-                baseChain: hook.title, reason: "\(hook.title) (\(owner)): \(hook.reason(reason))"))
-    }
-
-    private mutating func removeOthers(from hook: ForeignRuleset.Hook) {
-        for (chain, rules) in hook.chains.sorted(by: { $0.key < $1.key }) {
-            for rule in rules where rule.passedMark == mark {
-                let deletion = deletion(of: rule, from: chain, in: hook)
-                if !kept.contains(deletion) { edits.append(deletion) }
+    /// What is missing or too much; and what the deletion of the rules would be that are where they have to be.
+    func edits() -> (needed: [ForeignEdit], kept: Set<ForeignEdit>) {
+        var needed: [ForeignEdit] = []
+        var kept: Set<ForeignEdit> = []
+        for (place, reason) in places {
+            let rules = hook.chains[place.chain] ?? []
+            let next = place.before.flatMap { index(of: $0, in: place.chain) } ?? rules.endIndex
+            if next > 0, rules[next - 1].passedMark == mark {
+                kept.insert(deletion(of: rules[next - 1], from: place.chain))
+                continue
             }
+            let handle = next < rules.endIndex ? rules[next].handle : nil
+            let owner = ForeignOwner(hook, reason)
+            needed.append(
+                .init(
+                    hook.family, table: hook.table, chain: place.chain, .insert(mark: mark, before: handle),
+                    baseChain: hook.title, reason: "\(hook.title) (\(owner)): \(hook.reason(reason))"))
         }
+        for (chain, index) in survey.own.sorted(by: { ($0.chain, $0.index) < ($1.chain, $1.index) }) {
+            guard let rule = hook.chains[chain]?[index] else { continue }
+            let deletion = deletion(of: rule, from: chain)
+            if !kept.contains(deletion) { needed.append(deletion) }
+        }
+        return (needed, kept)
     }
 
-    private func deletion(
-        of rule: ForeignRuleset.Rule, from chain: String, in hook: ForeignRuleset.Hook
-    ) -> ForeignEdit {
+    private func deletion(of rule: ForeignRuleset.Rule, from chain: ForeignName) -> ForeignEdit {
         .init(hook.family, table: hook.table, chain: chain, .delete(handle: rule.handle))
     }
-}
 
-extension ForeignRuleset.Effect {
-    /// The chain that every packet goes to.
-    fileprivate var onlyTarget: String? {
-        switch self {
-        case .jump(let chain), .goto(let chain): chain
-        case .none, .accept, .drop, .reject, .return, .translate, .choose, .unknown: nil
-        }
-    }
-}
-
-extension ForeignRuleset.Hook {
-    /// With a number for every rule.
-    fileprivate var numbered: Self {
-        var hook = self
-        for (chain, rules) in chains {
-            hook.chains[chain] = rules.enumerated().map { index, rule in
-                var rule = rule
-                rule.number = rule.number ?? index + 1
-                return rule
-            }
-        }
-        return hook
-    }
-
-    /// Without the rules that accept this mark.
-    fileprivate func removing(_ mark: UInt32) -> Self {
-        var hook = self
-        hook.chains = chains.mapValues { $0.filter { $0.passedMark != mark } }
-        return hook
-    }
-
-    fileprivate func rule(_ number: Int, of chain: String) -> ForeignRuleset.Rule? {
-        chains[chain]?.first { $0.number == number }
-    }
-
-    /// Whether no rule on any way to a chain has a condition.
-    fileprivate func isReachedUnconditionally(_ name: String, depth: Int = 0) -> Bool {
-        if name == chain { return true }
-        guard depth < 16 else { return false }
-        for (chain, rules) in chains {
-            for rule in rules where rule.effect.targets.contains(name) {
-                guard rule.conditions.isEmpty, rule.effect.onlyTarget == name,
-                    isReachedUnconditionally(chain, depth: depth + 1)
-                else { return false }
-            }
-        }
-        return true
+    /// Where the rule with a number is; their numbers ascend.
+    private func index(of number: Int, in chain: ForeignName) -> Int? {
+        guard let rules = hook.chains[chain] else { return nil }
+        let index = rules.indices.firstIndex(fromWhichOn: { (rules[$0].number ?? $0 + 1) >= number })
+        return index < rules.count && (rules[index].number ?? index + 1) == number ? index : nil
     }
 }

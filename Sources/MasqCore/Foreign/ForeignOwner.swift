@@ -22,7 +22,7 @@ public enum ForeignOwner: Hashable, Sendable {
     /// In iptables' tables several owners share one base chain; then it is the one whose chain the place is in,
     /// and a policy is ufw's if it is there: it sets one in any case, and its permissions survive a reboot.
     public init(_ hook: ForeignRuleset.Hook, _ place: ForeignVerdict.Place?) {
-        if let name = Self.programs[hook.table] {
+        if let name = hook.table.text.flatMap({ Self.programs[$0] }) {
             self = .program(name)
         } else if hook.table.hasPrefix("nm-shared-") {
             self = .program("NetworkManager")

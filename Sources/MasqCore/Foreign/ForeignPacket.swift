@@ -120,7 +120,7 @@ public struct ForeignPacket: Equatable, Sendable {
 
 extension InterfacePattern {
     /// Whether this pattern matches a link of that name, or all or none of the links whose names begin so.
-    fileprivate func decides(_ name: InterfacePattern) -> Bool? {
+    func decides(_ name: InterfacePattern) -> Bool? {
         if covers(name) { return true }
         return name.covers(self) ? nil : false
     }
@@ -128,26 +128,40 @@ extension InterfacePattern {
 
 extension AddressRanges {
     /// Whether all or none of the other's addresses are in here.
+    ///
+    /// By binary search in the longer one of both, and no further than to the first two that differ.
     fileprivate func decides(_ other: AddressRanges) -> Bool? {
-        var isOutside = true
-        var isInside = true
-        for range in other.ranges {
-            let overlaps = ranges.filter { $0.first <= range.last && $0.last >= range.first }
-            if !overlaps.isEmpty { isOutside = false }
-            if !overlaps.contains(where: { $0.first <= range.first && $0.last >= range.last }) {
-                isInside = false
-            }
+        if isDisjoint(with: other) { return false }
+        let isInside = other.ranges.allSatisfy { range in
+            let index = firstIndex(reaching: range.first)
+            return index < ranges.count && ranges[index].first <= range.first
+                && ranges[index].last >= range.last
         }
-        if isInside, !other.isEmpty { return true }
-        return isOutside ? false : nil
+        return isInside ? true : nil
+    }
+
+    /// Whether no address is in both; of two families none is.
+    func isDisjoint(with other: AddressRanges) -> Bool {
+        guard family == other.family else { return true }
+        let (few, many) = ranges.count < other.ranges.count ? (self, other) : (other, self)
+        return few.ranges.allSatisfy { range in
+            let index = many.firstIndex(reaching: range.first)
+            return index == many.ranges.count || many.ranges[index].first > range.last
+        }
+    }
+
+    /// The first range that does not end before an address.
+    private func firstIndex(reaching address: UInt128) -> Int {
+        ranges.firstIndex(fromWhichOn: { $0.last >= address })
     }
 
     /// Whether all or none of the addresses are in here that people connect to in the Internet.
-    fileprivate var decidesPublicAddresses: Bool? {
+    var decidesPublicAddresses: Bool? {
         if ranges == [AddressRange(first: 0, last: family.maximum)] { return true }
         let special = family == .ipv4 ? Self.specialIPv4 : Self.specialIPv6
         let isSpecial = ranges.allSatisfy { range in
-            special.ranges.contains { $0.first <= range.first && $0.last >= range.last }
+            let index = special.firstIndex(reaching: range.last)
+            return index < special.ranges.count && special.ranges[index].first <= range.first
         }
         return isSpecial ? false : nil
     }
@@ -173,5 +187,18 @@ extension AddressRanges {
             return IPNetwork(containing: IPAddress(family: family, value: value), prefixLength: length)
         }
         return AddressRanges(family: family, networks: networks)
+    }
+}
+
+extension RandomAccessCollection where Index == Int {
+    /// The first index from which on a condition holds for all elements, given that it holds for none before it; the end where
+    /// there is none.
+    func firstIndex(fromWhichOn holds: (Element) -> Bool) -> Int {
+        var (low, high) = (startIndex, endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if holds(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

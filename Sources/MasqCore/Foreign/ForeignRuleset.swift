@@ -22,9 +22,9 @@ public struct ForeignRuleset: Equatable, Sendable {
         /// The families whose packets it sees.
         public var family: Family
         /// The table's name.
-        public var table: String
+        public var table: ForeignName
         /// The base chain's name.
-        public var chain: String
+        public var chain: ForeignName
         /// Where it is attached.
         public var point: Point
         /// The priority at its hook.
@@ -32,12 +32,12 @@ public struct ForeignRuleset: Equatable, Sendable {
         /// Whether what reaches the end of the base chain is dropped.
         public var dropsByPolicy: Bool
         /// The rules of the base chain and of all that it reaches, by the chain's name.
-        public var chains: [String: [Rule]]
+        public var chains: [ForeignName: [Rule]]
 
         /// Makes a hook.
         public init(
-            _ family: Family, table: String, chain: String, at point: Point, priority: Int32 = 0,
-            dropsByPolicy: Bool = false, backend: Backend = .nftables, chains: [String: [Rule]]
+            _ family: Family, table: ForeignName, chain: ForeignName, at point: Point, priority: Int32 = 0,
+            dropsByPolicy: Bool = false, backend: Backend = .nftables, chains: [ForeignName: [Rule]]
         ) {
             self.backend = backend
             self.family = family
@@ -153,9 +153,9 @@ public struct ForeignRuleset: Equatable, Sendable {
         /// It is gone, and the sender is told.
         case reject
         /// The rules of another chain, then the next rule.
-        case jump(String)
+        case jump(ForeignName)
         /// The rules of another chain, then what follows this chain.
-        case goto(String)
+        case goto(ForeignName)
         /// What follows this chain.
         case `return`
         /// The source is translated, as the word says: `masquerade`, `snat`.
@@ -201,24 +201,17 @@ public struct ForeignRuleset: Equatable, Sendable {
     }
 }
 
-extension ForeignRuleset.Hook {
-    /// Whether any rule decides by the mark.
+extension ForeignRuleset.Rule {
+    /// Whether the rule decides by the mark.
     public var looksAtMark: Bool {
-        chains.values.contains { rules in
-            rules.contains { rule in
-                if case .choose(let choices) = rule.effect,
-                    choices.contains(where: { $0.condition.looksAtMark })
-                {
-                    return true
-                }
-                return rule.conditions.contains(where: \.looksAtMark)
-            }
-        }
+        if conditions.contains(where: \.looksAtMark) { return true }
+        guard case .choose(let choices) = effect else { return false }
+        return choices.contains { $0.condition.looksAtMark }
     }
 }
 
 extension ForeignRuleset.Condition {
-    fileprivate var looksAtMark: Bool {
+    var looksAtMark: Bool {
         switch self {
         case .mark: true
         case .any(let conditions): conditions.contains(where: \.looksAtMark)
@@ -231,11 +224,14 @@ extension ForeignRuleset.Condition {
 extension ForeignRuleset.MarkChange {
     /// The bits that may be set behind it and were not before.
     public var settable: UInt32 { flip | unknown }
+
+    /// The bits that may be others behind it than before.
+    var touched: UInt32 { ~keep | flip | unknown }
 }
 
 extension ForeignRuleset.Effect {
     /// The chains that the rule may lead to.
-    public var targets: [String] {
+    public var targets: [ForeignName] {
         switch self {
         case .jump(let chain), .goto(let chain): [chain]
         case .choose(let choices): choices.flatMap(\.effect.targets)

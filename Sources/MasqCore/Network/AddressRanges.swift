@@ -26,7 +26,7 @@ public struct AddressRange: Hashable, Sendable {
 /// A set of addresses of one family: sorted ranges that neither overlap nor touch.
 ///
 /// Two sets with the same addresses are equal, however they were written: this is what is compared with the kernel.
-public struct AddressRanges: Equatable, Sendable {
+public struct AddressRanges: Hashable, Sendable {
     /// The address family of every range.
     public let family: AddressFamily
     /// The ranges in ascending order, with at least one address between two of them.

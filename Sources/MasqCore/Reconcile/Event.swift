@@ -48,6 +48,8 @@ public enum Event: Equatable, Sendable {
     case foreignAudited(ForeignReport, microseconds: Int = 0)
     /// The other answer to `auditForeign`: they could not be read.
     case foreignUnread(reason: String)
+    /// The third: somebody committed something meanwhile, and what was read is of no use.
+    case foreignDisturbed(microseconds: Int)
     /// The answer to `editForeign`.
     case foreignEdited(ForeignEditOutcome)
     /// The answer to `closeForeign`: none of these marks is accepted by a rule of masqd's any more.
@@ -164,8 +166,8 @@ public enum Action: Equatable, Sendable {
     case rearmLeakAlarm
     /// Count how many objects are not as this ruleset has them, then answer with `inspected`.
     case inspect(Ruleset)
-    /// Read others' tables and walk masqueraded traffic through them, then answer with `foreignAudited` or
-    /// `foreignUnread`.
+    /// Read others' tables and walk masqueraded traffic through them, a little at a time, then answer with `foreignAudited`,
+    /// `foreignDisturbed` or `foreignUnread`; another one that is under way is given up.
     case auditForeign(ForeignAudit)
     /// Let masqd's rule come to others' chains, or go, where nobody committed anything since this generation; then
     /// answer with `foreignEdited`.

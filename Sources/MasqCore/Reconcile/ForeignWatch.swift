@@ -10,6 +10,10 @@ struct ForeignWatch: Sendable {
     static let maximumDelays = 8
     /// A look that takes long is rare: the next one waits for so many times as long.
     static let rest = 20
+    /// After so many looks in a row that were of no use somebody is told.
+    static let maximumDisturbances = 5
+    /// A first look that took longer than this came behind the first walk through connections, in milliseconds.
+    private static let quickMilliseconds = Reconciler.repairDelayMilliseconds / 2
     /// After so many times in a row that masqd's rule was gone, each time it comes back later.
     static let immediateOpenings = 20
 
@@ -23,6 +27,12 @@ struct ForeignWatch: Sendable {
     private(set) var mayTranslate = true
     private var delays = 0
     private var wasTouchedAgain = false
+    /// A look is under way.
+    private var isLooking = false
+    /// So many looks in a row were of no use, since others committed something meanwhile.
+    private var disturbances = 0
+    /// How long the first look took, until that is told: nothing before it, or behind.
+    private var firstAnswer = FirstAnswer.awaited
     /// The traffic that the findings are about.
     private var audited: ForeignAudit?
     /// Base chains that the kernel does not let masqd change.
@@ -61,8 +71,10 @@ struct ForeignWatch: Sendable {
             audited = nil
             findings = []
             mayTranslate = true
+            isLooking = false
             return []
         }
+        isLooking = true
         let audit = ForeignAudit(configuration, links, refused: refused)
         audited = audit
         return [.auditForeign(audit)]
@@ -88,6 +100,8 @@ struct ForeignWatch: Sendable {
             return []
         }
         let waited = delays * pauseMilliseconds
+        // One look at a time: what this one makes of the change, it will say.
+        if isLooking { return delay() }
         if wasTouchedAgain, waited < Self.maximumDelays * Self.delayMilliseconds { return delay() }
         delays = 0
         isVerifying = false
@@ -119,9 +133,13 @@ struct ForeignWatch: Sendable {
         _ report: ForeignReport, _ configuration: Configuration, microseconds: Int
     ) -> (actions: [Action], needsCommit: Bool) {
         guard audited != nil else { return ([], false) }
+        isLooking = false
         costMilliseconds = microseconds / 1000
         mayTranslate = report.mayTranslate
-        (failure, failures) = (nil, 0)
+        (failure, failures, disturbances) = (nil, 0, 0)
+        if firstAnswer == .awaited {
+            firstAnswer = costMilliseconds > Self.quickMilliseconds && !mayTranslate ? .late : .given
+        }
         if configuration.forward.foreignDrop == .open {
             let mark = report.permission.isEmpty ? 0 : configuration.forward.mark
             let wanted = KernelMemory.opening(for: report.permission, with: memory.marks | mark)
@@ -136,17 +154,47 @@ struct ForeignWatch: Sendable {
             }
             if !isVerifying { openings = 0 }
         }
-        return (news(report.findings), false)
+        return (news(report.findings) + restAgain(), false)
+    }
+
+    /// Somebody changed something while masqd looked, when it was not known how long the rest behind that has to be.
+    private func restAgain() -> [Action] {
+        let pause = pauseMilliseconds
+        return delays > 0 && pause > Self.delayMilliseconds ? [.startForeignTimer(milliseconds: pause)] : []
+    }
+
+    private enum FirstAnswer { case awaited, late, given }
+
+    /// Whether the first look just said that nobody else translates, after connections were looked at.
+    mutating func takeFirstAnswer() -> Bool {
+        defer { if firstAnswer == .late { firstAnswer = .given } }
+        return firstAnswer == .late
+    }
+
+    /// Others committed something while masqd looked: looks again after a rest, and where that happens each time, says so.
+    mutating func disturbed(microseconds: Int) -> [Action] {
+        isLooking = false
+        mayTranslate = true
+        guard audited != nil else { return [] }
+        costMilliseconds = max(costMilliseconds, microseconds / 1000)
+        disturbances += 1
+        guard disturbances < Self.maximumDisturbances else {
+            return unread("somebody changes the rules of others all the time")
+        }
+        wasTouchedAgain = false
+        delays = max(delays, 1)
+        return [.startForeignTimer(milliseconds: pauseMilliseconds)]
     }
 
     /// Others' tables could not be read: looks again, later and later, and behind the longest wait when others commit.
     mutating func unread(_ reason: String) -> [Action] {
+        isLooking = false
         mayTranslate = true
         let isNews = reason != failure
         failure = reason
         failures += 1
         let line = "\(reason): can't tell whether others drop masqueraded traffic"
-        let delay = Self.delayMilliseconds << min(failures, 16)
+        let delay = max(Self.delayMilliseconds << min(failures, 16), Self.rest * costMilliseconds)
         return (isNews ? [.log(.warning, line)] : [])
             + (delay <= Reconciler.maximumBackoff ? [.startForeignTimer(milliseconds: delay)] : [])
     }

@@ -40,7 +40,8 @@ extension Reconciler {
         guard let configuration else { return [] }
         let (actions, needsCommit) = foreign.audited(report, configuration, microseconds: microseconds)
         if needsCommit { return actions + recommit() }
-        return actions
+        // A first walk that came before the first look has spared what it could not tell from others' translations.
+        return actions + (foreign.takeFirstAnswer() ? repairSoon() : [])
     }
 
     /// The ruleset is another one now.

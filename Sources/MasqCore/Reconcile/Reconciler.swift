@@ -114,6 +114,8 @@ public struct Reconciler: Sendable {
             return audited(report, microseconds: microseconds)
         case .foreignUnread(let reason):
             return foreign.unread(reason)
+        case .foreignDisturbed(let microseconds):
+            return foreign.disturbed(microseconds: microseconds)
         case .foreignEdited(let outcome):
             return foreign.edited(outcome, configuration, links)
         case .foreignClosed(let marks):

@@ -32,8 +32,8 @@ public enum ClampReader {
             let expressions = attributes.first(where: { $0.type == UInt16(NFTA_RULE_EXPRESSIONS.rawValue) }),
             expressions.nested.contains(where: { clamps($0.nested) })
         else { return nil }
-        let table = attributes.string(NFTA_RULE_TABLE.rawValue)
-        return "\(family.rawValue) \(table) \(attributes.string(NFTA_RULE_CHAIN.rawValue))"
+        let table = attributes.name(NFTA_RULE_TABLE.rawValue)
+        return "\(family.rawValue) \(table) \(attributes.name(NFTA_RULE_CHAIN.rawValue))"
     }
 
     private static func clamps(_ expression: Attributes) -> Bool {

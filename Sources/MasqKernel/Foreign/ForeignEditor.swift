@@ -53,9 +53,9 @@ public struct ForeignEditor: ~Copyable {
         try connection.list(NFT_MSG_GETRULE, "the rules of others", family: UInt8(AF_UNSPEC)) { message in
             guard let family = ForeignRuleset.Family(message) else { return }
             let attributes = message.attributes(after: 4)
-            let table = attributes.string(NFTA_RULE_TABLE.rawValue)
-            let chain = attributes.string(NFTA_RULE_CHAIN.rawValue)
-            guard family != .inet || table != Ruleset.tableName else { return }
+            let table = attributes.name(NFTA_RULE_TABLE.rawValue)
+            let chain = attributes.name(NFTA_RULE_CHAIN.rawValue)
+            guard family != .inet || table != ForeignName(Ruleset.tableName) else { return }
             var parser = ForeignRuleParser(family: family, for: nil)
             guard case .complete = parser.read(attributes, of: chain), parser.setNames.isEmpty else { return }
             let rule = parser.rule([:], number: 0)

@@ -4,19 +4,24 @@ import CNetfilter
 import Glibc
 import MasqCore
 
-/// Reads others' tables as far as forwarded traffic can meet them; never changes them.
+/// Reads others' tables as far as forwarded traffic can meet them, a piece at a time; never changes them.
 ///
-/// It lists the chains, and then the rules of those chains only that lead on from a hook in question: with Docker and
-/// Kubernetes most rules are elsewhere. What iptables-legacy made is elsewhere too, and comes with it (``LegacyReader``).
+/// What iptables-legacy made is elsewhere, and comes with it (``LegacyReader``).
 public struct ForeignReader: ~Copyable {
     private var connection: NftablesConnection
+    private var reading: ForeignReading?
+    /// The answer that is being read.
+    private var answer: PendingAnswer?
+    /// The answer is to a question of a reading that nobody wants any more.
+    private var isStale = false
+    private var legacy: LegacyReading?
 
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
     public init() throws(NetlinkError) { connection = try NftablesConnection() }
 
-    /// Reads the base chains in question and what they reach.
+    /// Reads the base chains in question and what they reach, all at once, for those who may wait.
     ///
     /// - Parameter audit: the traffic in question; rules that can't apply to any of it are left out, and what only they
     ///   lead to. Absent: every rule counts.
@@ -24,189 +29,163 @@ public struct ForeignReader: ~Copyable {
     public mutating func read(for audit: ForeignAudit? = nil) throws(NetlinkError) -> ForeignRuleset {
         // A look may take 0.2 s: not twenty of them, one after the other.
         try retrying(attempts: 5) { () throws(NetlinkError) in
-            let generation = try connection.generation()
-            let listing = Result { () throws(NetlinkError) in try self.ruleset(for: audit) }
-            var read = try connection.undisturbed(listing, since: generation, "the rules of others")
-            read.generation = generation
-            return read
-        }
-    }
-
-    private mutating func ruleset(for audit: ForeignAudit?) throws(NetlinkError) -> ForeignRuleset {
-        var (hooks, markers) = try baseChains()
-        let legacy = LegacyReader.read(for: audit)
-        let dormant = hooks.isEmpty ? [] : try dormantTables()
-        hooks.removeAll { dormant.contains(Table($0)) }
-        var known: [Table: [String: [ForeignRuleset.Rule]]] = [:]
-        for index in hooks.indices {
-            let table = Table(hooks[index])
-            var waiting = [hooks[index].chain]
-            while let chain = waiting.popLast() {
-                guard hooks[index].chains[chain] == nil else { continue }
-                let rules: [ForeignRuleset.Rule]
-                if let read = known[table]?[chain] {
-                    rules = read
-                } else {
-                    rules = try self.rules(of: chain, in: table, for: audit)
-                    known[table, default: [:]][chain] = rules
-                }
-                hooks[index].chains[chain] = rules
-                for rule in rules { waiting += rule.effect.targets }
-            }
-        }
-        hooks += legacy.hooks
-        var ruleset = ForeignRuleset(hooks)
-        ruleset.isComplete = legacy.isComplete
-        // What is set elsewhere matters only where somebody looks.
-        guard hooks.contains(where: \.looksAtMark) else { return ruleset }
-        markers.chains.removeAll { dormant.contains($0.table) }
-        ruleset.earlierMarks = markers.areReadable ? try marks(of: markers.chains) : .max
-        ruleset.earlierMarks |= legacy.earlierMarks
-        return ruleset
-    }
-
-    /// The bits that any rule sets which these chains lead to, whatever its conditions: at other hooks addresses and links
-    /// are not what they are at forward.
-    private mutating func marks(of chains: [Markers.Chain]) throws(NetlinkError) -> UInt32 {
-        var marks: UInt32 = 0
-        var seen: Set<Markers.Chain> = []
-        var waiting = chains
-        while let chain = waiting.popLast() {
-            guard seen.insert(chain).inserted else { continue }
-            for rule in try rules(of: chain.name, in: chain.table, for: nil) {
-                marks |= rule.markChange?.settable ?? 0
-                waiting += rule.effect.targets.map { Markers.Chain(table: chain.table, name: $0) }
-            }
-        }
-        return marks
-    }
-
-    /// Base chains at other hooks than forward that a packet comes by, on its way there or behind it.
-    private struct Markers {
-        struct Chain: Hashable {
-            let table: Table
-            let name: String
-        }
-
-        var chains: [Chain] = []
-        /// Whether there is none in a family that is not read: `netdev` and `bridge` have marks too.
-        var areReadable = true
-
-        mutating func append(_ message: NetlinkMessage) {
-            let attributes = message.attributes(after: 4)
-            guard let base = Snapshot.ChainState(attributes).base else { return }
-            guard let family = ForeignRuleset.Family(message) else {
-                // NFPROTO_ARP is 3.
-                if message.payload.first != 3 { areReadable = false }
-                return
-            }
-            let name = attributes.string(NFTA_CHAIN_TABLE.rawValue)
-            guard family != .inet || name != Ruleset.tableName else { return }
-            switch base.hook {
-            // NF_INET_PRE_ROUTING, NF_INET_POST_ROUTING; NF_INET_INGRESS is 5.
-            case 0, 4:
-                chains.append(
-                    .init(
-                        table: Table(family: family, name: name),
-                        name: attributes.string(NFTA_CHAIN_NAME.rawValue)))
-            case 5: areReadable = false
-            default: break
+            begin(for: audit.map(ForeignScope.init), limits: .init())
+            while true {
+                if let ruleset = try step() { return ruleset.ruleset }
             }
         }
     }
 
-    /// A table by family and name.
-    struct Table: Hashable {
-        let family: ForeignRuleset.Family
-        let name: String
-
-        init(family: ForeignRuleset.Family, name: String) {
-            self.family = family
-            self.name = name
-        }
-
-        init(_ hook: ForeignRuleset.Hook) { self.init(family: hook.family, name: hook.table) }
-
-        /// Reads a table of a listing (NFT_MSG_NEWTABLE); nothing for one that is attached to its hooks.
-        init?(dormant message: NetlinkMessage) {
-            guard let family = ForeignRuleset.Family(message) else { return nil }
-            let attributes = message.attributes(after: 4)
-            let flags = attributes.number(NFTA_TABLE_FLAGS.rawValue) ?? 0
-            guard flags & NFT_TABLE_F_DORMANT.rawValue != 0 else { return nil }
-            self.init(family: family, name: attributes.string(NFTA_TABLE_NAME.rawValue))
-        }
+    /// Begins to read; a reading that is under way is given up.
+    mutating func begin(for scope: ForeignScope?, limits: ForeignReading.Limits = .init()) {
+        isStale = answer != nil
+        reading = ForeignReading(for: scope, limits: limits)
+        legacy = LegacyReading(for: scope)
     }
 
-    private mutating func baseChains() throws(NetlinkError) -> ([ForeignRuleset.Hook], Markers) {
-        var hooks: [ForeignRuleset.Hook] = []
-        var markers = Markers()
-        try list(NFT_MSG_GETCHAIN, "chains") { message in
-            if let hook = ForeignRuleset.Hook(message) { hooks.append(hook) }
-            markers.append(message)
-        }
-        return (hooks, markers)
-    }
-
-    /// Tables whose chains are listed, and attached to nothing.
-    private mutating func dormantTables() throws(NetlinkError) -> Set<Table> {
-        var tables: Set<Table> = []
-        try list(NFT_MSG_GETTABLE, "tables") { message in
-            if let table = Table(dormant: message) { tables.insert(table) }
-        }
-        return tables
-    }
-
-    private mutating func rules(
-        of chain: String, in table: Table, for audit: ForeignAudit?
-    ) throws(NetlinkError) -> [ForeignRuleset.Rule] {
-        var parsed: [(parser: ForeignRuleParser, number: Int)] = []
-        var number = 0
-        let attributes = [(NFTA_RULE_TABLE.rawValue, table.name), (NFTA_RULE_CHAIN.rawValue, chain)]
-        try list(NFT_MSG_GETRULE, "the rules of others", family: table.family, attributes) { message in
-            var parser = ForeignRuleParser(family: table.family, for: audit)
-            switch parser.read(message.attributes(after: 4), of: chain) {
-            // Before Linux 4.9 the kernel lists all chains all the same.
-            case .stray: break
-            case .ruledOut: number += 1
-            case .complete:
-                number += 1
-                parsed.append((parser, number))
+    /// Goes on by a piece: what the kernel hands out at once, or as many rules.
+    ///
+    /// - Returns: what was read, and its rules by chain, each once; nothing before all is.
+    /// - Throws: ``NetlinkError``, and the reading is over; `EINTR` where somebody committed something meanwhile.
+    mutating func step() throws(NetlinkError) -> (ruleset: ForeignRuleset, rules: [[ForeignRuleset.Rule]])? {
+        // Taken out and put back, since what is changed within an optional may be copied.
+        guard var reading else { return nil }
+        self.reading = nil
+        let generation = reading.generation
+        do throws(NetlinkError) {
+            if answer != nil || isStale {
+                try readOn(&reading)
+            } else if var legacy {
+                self.legacy = nil
+                if let findings = legacy.step() { reading.add(findings) } else { self.legacy = legacy }
+            } else if let question = reading.next() {
+                answer = try connection.begin(question)
+            } else {
+                guard try connection.generation() == generation else { throw Self.disturbed }
+                return reading.result
             }
+        } catch {
+            // What was asked for may be gone since.
+            if error.operation == .dump, try connection.generation() != generation { throw Self.disturbed }
+            throw error
         }
-        var rules: [ForeignRuleset.Rule] = []
-        for (parser, number) in parsed {
-            var sets: [String: ForeignSet] = [:]
-            for name in parser.setNames { sets[name] = try set(name, in: table) }
-            rules.append(parser.rule(sets, number: number))
-        }
-        return rules
+        self.reading = reading
+        return nil
     }
 
-    /// The elements of a set that is written inside of a rule; nothing of any other, which may be large and changes.
-    private mutating func set(_ name: String, in table: Table) throws(NetlinkError) -> ForeignSet? {
-        var set: ForeignSet?
-        let attributes = [(NFTA_SET_TABLE.rawValue, table.name), (NFTA_SET_NAME.rawValue, name)]
-        try list(NFT_MSG_GETSET, "a set of others", family: table.family, attributes, flags: 0) {
-            set = ForeignSet($0.attributes(after: 4))
+    private static var disturbed: NetlinkError { .init(.dump, code: EINTR, object: "the rules of others") }
+
+    private mutating func readOn(_ reading: inout ForeignReading) throws(NetlinkError) {
+        guard var answer else { return }
+        let isStale = isStale
+        self.answer = nil
+        let isOver: Bool
+        do throws(NetlinkError) {
+            isOver = try connection.readOn(&answer) { message in
+                if !isStale { reading.take(message) }
+            }
+        } catch {
+            self.isStale = false
+            if error.operation == .dump {
+                if isStale { return }
+            } else {
+                // What is left of the answer would keep the kernel from another one.
+                connection.conversation.socket.discard(into: connection.conversation.buffer)
+            }
+            throw error
         }
-        guard var set else { return nil }
-        let elements = [
-            (NFTA_SET_ELEM_LIST_TABLE.rawValue, table.name), (NFTA_SET_ELEM_LIST_SET.rawValue, name),
-        ]
-        try list(NFT_MSG_GETSETELEM, "a set of others", family: table.family, elements) {
-            set.read($0.attributes(after: 4))
+        guard isOver else {
+            self.answer = answer
+            return
         }
-        return set
+        self.isStale = false
+        if !isStale { reading.ended() }
+    }
+}
+
+/// An answer of the kernel's that is read a datagram at a time.
+struct PendingAnswer {
+    let sequence: UInt32
+    /// What was asked about, as errors call it.
+    let object: String
+    var wasInterrupted = false
+}
+
+extension NftablesConnection {
+    /// Asks a question, of which ``readOn(_:_:)`` reads the answer.
+    fileprivate mutating func begin(_ question: ForeignReading.Question) throws(NetlinkError) -> PendingAnswer
+    {
+        let sequence = conversation.nextSequence()
+        var request = MessageWriter(capacity: 640)
+        let object: String
+        switch question {
+        case .generation:
+            object = "table generation"
+            request.ask(NFT_MSG_GETGEN, flags: 0, sequence)
+        case .chains:
+            object = "chains"
+            request.ask(NFT_MSG_GETCHAIN, sequence)
+        case .tables:
+            object = "tables"
+            request.ask(NFT_MSG_GETTABLE, sequence)
+        case .rules(let chain, let table):
+            object = "the rules of others"
+            request.ask(
+                NFT_MSG_GETRULE, table, (NFTA_RULE_TABLE.rawValue, NFTA_RULE_CHAIN.rawValue), chain, sequence)
+        case .set(let set, let table):
+            object = "a set of others"
+            let types = (NFTA_SET_TABLE.rawValue, NFTA_SET_NAME.rawValue)
+            request.ask(NFT_MSG_GETSET, flags: 0, table, types, set, sequence)
+        case .elements(let set, let table):
+            object = "a set of others"
+            let types = (NFTA_SET_ELEM_LIST_TABLE.rawValue, NFTA_SET_ELEM_LIST_SET.rawValue)
+            request.ask(NFT_MSG_GETSETELEM, table, types, set, sequence)
+        }
+        request.endMessage()
+        try conversation.socket.send(request.bytes)
+        return PendingAnswer(sequence: sequence, object: object)
     }
 
-    private mutating func list(
-        _ type: nf_tables_msg_types, _ object: String, family: ForeignRuleset.Family? = nil,
-        _ attributes: [(UInt32, String)] = [], flags: CInt = NLM_F_DUMP,
-        _ handle: (NetlinkMessage) -> Void
-    ) throws(NetlinkError) {
-        let write = { (request: inout MessageWriter) in
-            for (type, value) in attributes { request.attribute(Int(type), value) }
+    /// Reads one datagram of an answer, of which the kernel has one at hand until the end.
+    ///
+    /// - Returns: whether that was the last one.
+    /// - Throws: ``NetlinkError``, at its end too; `EINTR` when somebody changed what was being listed.
+    fileprivate mutating func readOn(
+        _ answer: inout PendingAnswer, _ handle: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) -> Bool {
+        guard let messages = try conversation.socket.receive(into: conversation.buffer, waiting: true) else {
+            return false
         }
-        try connection.list(type, object, family: family?.number ?? 0, flags: flags, write, handle)
+        for message in messages where message.sequence == answer.sequence {
+            answer.wasInterrupted = answer.wasInterrupted || message.flags & UInt16(NLM_F_DUMP_INTR) != 0
+            if let code = message.errorCode ?? message.endCode {
+                if answer.wasInterrupted { throw NetlinkError(.dump, code: EINTR, object: answer.object) }
+                if code != 0 { throw NetlinkError(.dump, code: code, object: answer.object) }
+                return true
+            }
+            // What others have changed since is of no use.
+            if !answer.wasInterrupted { handle(message) }
+            // A question about one object has an answer of one message, and no end mark.
+            if message.flags & UInt16(NLM_F_MULTI) == 0 { return true }
+        }
+        return false
+    }
+}
+
+extension MessageWriter {
+    fileprivate mutating func ask(
+        _ type: nf_tables_msg_types, flags: CInt = NLM_F_DUMP, _ sequence: UInt32
+    ) {
+        beginNftables(type, family: UInt8(AF_UNSPEC), flags: flags, sequence: sequence)
+    }
+
+    /// The same about something in a table, by the types of both names.
+    fileprivate mutating func ask(
+        _ type: nf_tables_msg_types, flags: CInt = NLM_F_DUMP, _ table: ForeignReading.Table,
+        _ types: (UInt32, UInt32), _ name: ForeignName, _ sequence: UInt32
+    ) {
+        beginNftables(type, family: table.family.number, flags: flags, sequence: sequence)
+        attribute(Int(types.0), table.name)
+        attribute(Int(types.1), name)
     }
 }

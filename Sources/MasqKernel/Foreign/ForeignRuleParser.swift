@@ -8,7 +8,7 @@ import MasqCore
 ///
 /// What it does not know becomes a condition or an effect of which nothing is known, never nothing.
 struct ForeignRuleParser {
-    private let audit: ForeignAudit?
+    private let scope: ForeignScope?
     /// A condition does not hold for any of the traffic in question.
     private var isRuledOut = false
     private var conditions: [PendingCondition] = []
@@ -23,17 +23,17 @@ struct ForeignRuleParser {
     private enum PendingCondition {
         case known(ForeignRuleset.Condition)
         /// Behind a change of the mark a condition that does not hold leaves the mark changed.
-        case lookup(String, ForeignValue, isNegated: Bool, isBehindMark: Bool)
+        case lookup(ForeignName, ForeignValue, isNegated: Bool, isBehindMark: Bool)
     }
 
     private enum PendingEffect {
         case known(ForeignRuleset.Effect)
-        case map(String, ForeignValue)
+        case map(ForeignName, ForeignValue)
     }
 
-    /// Begins a rule of a table of that family; with an audit, one that rules its traffic out is not read to its end.
-    init(family: ForeignRuleset.Family, for audit: ForeignAudit?) {
-        self.audit = audit
+    /// Begins a rule of a table of that family; with a scope, one that rules its traffic out is not read to its end.
+    init(family: ForeignRuleset.Family, for scope: ForeignScope?) {
+        self.scope = scope
         switch family {
         case .ip: packetFamily = .ipv4
         case .ip6: packetFamily = .ipv6
@@ -52,10 +52,13 @@ struct ForeignRuleParser {
     }
 
     /// Reads a rule's attributes.
-    mutating func read(_ attributes: Attributes, of chain: String) -> Reading {
+    mutating func read(_ attributes: Attributes, of chain: ForeignName) -> Reading {
         for attribute in attributes {
             switch UInt32(attribute.type) {
-            case NFTA_RULE_CHAIN.rawValue: guard attribute.string == chain else { return .stray }
+            case NFTA_RULE_CHAIN.rawValue:
+                guard attribute.bytes.prefix(while: { $0 != 0 }).elementsEqual(chain.bytes) else {
+                    return .stray
+                }
             case NFTA_RULE_HANDLE.rawValue: handle = attribute.bigEndian64
             case NFTA_RULE_EXPRESSIONS.rawValue:
                 for element in attribute.nested {
@@ -68,16 +71,24 @@ struct ForeignRuleParser {
         return .complete
     }
 
-    /// The sets that have to be read before ``rule(_:)``.
-    var setNames: [String] {
-        var names: [String] = []
+    /// The sets that have to be read before ``rule(_:number:)``.
+    var setNames: [ForeignName] {
+        var names: [ForeignName] = []
         for case .lookup(let name, _, _, _) in conditions { names.append(name) }
         if case .map(let name, _) = effect { names.append(name) }
         return names
     }
 
+    /// The verdict map, where the rule has one.
+    var mapName: ForeignName? {
+        if case .map(let name, _) = effect { name } else { nil }
+    }
+
+    /// Forgets what is only needed until the rule is read.
+    mutating func close() { registers = ForeignRegisters() }
+
     /// The rule, with the sets that could be read.
-    func rule(_ sets: [String: ForeignSet], number: Int) -> ForeignRuleset.Rule {
+    func rule(_ sets: [ForeignName: ForeignSet], number: Int) -> ForeignRuleset.Rule {
         let conditions = conditions.map { condition -> ForeignRuleset.Condition in
             switch condition {
             case .known(let condition): return condition
@@ -148,7 +159,7 @@ struct ForeignRuleParser {
             return conditions.append(.known(.any([condition, .unknown])))
         }
         conditions.append(.known(condition))
-        isRuledOut = audit?.rulesOut(condition) ?? false
+        isRuledOut = scope?.rulesOut(condition) ?? false
     }
 
     private mutating func conclude(_ new: ForeignRuleset.Effect) { effect = .known(new) }
@@ -243,7 +254,7 @@ struct ForeignRuleParser {
 
     private mutating func readLookup(_ data: Attributes) {
         let value = registers.value(in: data.number(NFTA_LOOKUP_SREG.rawValue) ?? 0)
-        let name = data.string(NFTA_LOOKUP_SET.rawValue)
+        let name = data.name(NFTA_LOOKUP_SET.rawValue)
         let isMap = data.number(NFTA_LOOKUP_DREG.rawValue)
         let isNegated = data.number(NFTA_LOOKUP_FLAGS.rawValue) == NFT_LOOKUP_F_INV.rawValue
         if let isMap {

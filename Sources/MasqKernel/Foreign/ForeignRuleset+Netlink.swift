@@ -7,7 +7,7 @@ import MasqCore
 extension ForeignRuleset.Effect {
     /// Reads NFTA_DATA_VERDICT.
     init(verdict: Attributes) {
-        let chain = verdict.string(NFTA_VERDICT_CHAIN.rawValue)
+        let chain = verdict.name(NFTA_VERDICT_CHAIN.rawValue)
         let code = Int32(bitPattern: verdict.number(NFTA_VERDICT_CODE.rawValue) ?? 0)
         switch code {
         case NFT_CONTINUE.rawValue: self = .none
@@ -28,10 +28,10 @@ extension ForeignRuleset.Hook {
         guard let family = ForeignRuleset.Family(message),
             let base = Snapshot.ChainState(attributes).base, let point = base.point
         else { return nil }
-        let table = attributes.string(NFTA_CHAIN_TABLE.rawValue)
-        guard family != .inet || table != Ruleset.tableName else { return nil }
+        let table = attributes.name(NFTA_CHAIN_TABLE.rawValue)
+        guard family != .inet || table != ForeignName(Ruleset.tableName) else { return nil }
         self.init(
-            family, table: table, chain: attributes.string(NFTA_CHAIN_NAME.rawValue), at: point,
+            family, table: table, chain: attributes.name(NFTA_CHAIN_NAME.rawValue), at: point,
             priority: base.priority, dropsByPolicy: base.policy == UInt32(NF_DROP), chains: [:])
     }
 }

@@ -75,8 +75,10 @@ struct ForeignValue {
 
     /// A whole name with its NUL, or the beginning of one without.
     private static func linkName(_ bytes: [UInt8]) -> InterfacePattern? {
-        let name = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        guard !name.isEmpty else { return nil }
+        // What is no UTF-8 has no word here, and so is not known.
+        guard let name = String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self), !name.isEmpty else {
+            return nil
+        }
         return bytes.contains(0) ? .name(name) : .prefix(name)
     }
 
@@ -119,7 +121,10 @@ struct ForeignSet {
     private var catchAllVerdict: ForeignRuleset.Effect?
 
     /// Sets with more elements are not read.
-    private static let maximumCount = 4096
+    static let maximumCount = 4096
+
+    /// How many elements were read.
+    var count: Int { elements.count }
 
     /// Reads what `NFT_MSG_NEWSET` says about it; nothing for a set that is not part of its rule.
     init?(_ attributes: Attributes) {

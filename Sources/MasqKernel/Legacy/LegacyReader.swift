@@ -19,43 +19,31 @@ enum LegacyReader {
         var clampingChains: [String] = []
         /// Whether that is everything.
         var isComplete = true
+
+        /// Whether any rule decides by the mark.
+        var looksAtMark: Bool {
+            hooks.contains { $0.chains.values.contains { $0.contains(where: \.looksAtMark) } }
+        }
     }
 
     /// How often somebody may change the size of a table between two questions before it counts as unknown.
     private static let maximumAttempts = 5
 
-    /// Larger tables are not read: this is room for 300 000 rules.
-    private static let maximumSize = 64 << 20
+    /// Larger tables are not read: this is room for 20 000 rules, and the kernel hands them out at once.
+    private static let maximumSize = 4 << 20
 
     /// Reads all tables of the calling thread's network namespace.
     ///
-    /// - Parameter audit: the traffic in question; rules that can't apply to any of it are left out.
-    static func read(for audit: ForeignAudit?) -> Findings {
-        var findings = Findings()
-        for family in AddressFamily.allCases {
-            guard let names = tableNames(family) else {
-                findings.isComplete = false
-                continue
-            }
-            for name in names {
-                guard let table = table(name, family, audit) else {
-                    findings.isComplete = false
-                    findings.earlierMarks = .max
-                    continue
-                }
-                findings.hooks += table.hooks
-                findings.clampingChains += table.clampingChains.map {
-                    "legacy \(family == .ipv4 ? "ip" : "ip6") \(name) \($0)"
-                }
-                // These two have no rules where forwarded traffic comes by, other than at hook forward.
-                if !["filter", "security"].contains(name) { findings.earlierMarks |= table.settableMarks }
-            }
+    /// - Parameter scope: the traffic in question; rules that can't apply to any of it are left out.
+    static func read(for scope: ForeignScope?) -> Findings {
+        var reading = LegacyReading(for: scope)
+        while true {
+            if let findings = reading.step(entries: .max) { return findings }
         }
-        return findings
     }
 
     /// The tables that are there, none without ip_tables; nothing where only root may know.
-    private static func tableNames(_ family: AddressFamily) -> [String]? {
+    static func tableNames(_ family: AddressFamily) -> [String]? {
         let file = family == .ipv4 ? "ip_tables_names" : "ip6_tables_names"
         do throws(SystemError) {
             // /proc/net is the namespace of the process, not the thread's.
@@ -66,15 +54,17 @@ enum LegacyReader {
         }
     }
 
-    private static func table(_ name: String, _ family: AddressFamily, _ audit: ForeignAudit?) -> LegacyTable?
-    {
+    /// What the kernel has of a table: what it says about it, and its entries; nothing where it says neither.
+    static func entries(
+        of name: String, _ family: AddressFamily
+    ) -> (information: LegacyTable.Information, bytes: [UInt8])? {
         do throws(SystemError) {
             let endpoint = try Descriptor(
                 socket(CInt(family.rawValue), CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "open",
                 "a socket for table \(name)")
             for _ in 0..<maximumAttempts {
                 do throws(SystemError) {
-                    return try attempt(name, family, audit, endpoint.number)
+                    return try attempt(name, family, endpoint.number)
                 } catch  where error.code == EAGAIN {
                     continue
                 }
@@ -90,8 +80,8 @@ enum LegacyReader {
     ///
     /// - Throws: ``SystemError``; `EAGAIN` where the size is another by then.
     private static func attempt(
-        _ name: String, _ family: AddressFamily, _ audit: ForeignAudit?, _ socket: CInt
-    ) throws(SystemError) -> LegacyTable? {
+        _ name: String, _ family: AddressFamily, _ socket: CInt
+    ) throws(SystemError) -> (information: LegacyTable.Information, bytes: [UInt8])? {
         // Both questions begin with the name, char[XT_TABLE_MAXNAMELEN] in linux/netfilter/x_tables.h.
         let nameLength = 32
         guard name.utf8.count < nameLength else { return nil }
@@ -102,21 +92,18 @@ enum LegacyReader {
         let information = answer.withUnsafeBytes { LegacyTable.Information($0) }
         guard information.size <= maximumSize else { return nil }
 
-        // struct ipt_get_entries: the name, the size, and the entries, which are aligned to 8 bytes.
-        let headerLength = 40
-        var entries = [UInt8](repeating: 0, count: headerLength + information.size)
+        var entries = [UInt8](repeating: 0, count: entriesOffset + information.size)
         entries.replaceSubrange(0..<name.utf8.count, with: name.utf8)
         withUnsafeBytes(of: UInt32(information.size)) {
             entries.replaceSubrange(nameLength..<nameLength + 4, with: $0)
         }
         // IPT_SO_GET_ENTRIES, IP6T_SO_GET_ENTRIES.
         try ask(65, name, family, socket, &entries)
-        return entries.withUnsafeBytes { bytes in
-            LegacyTable(
-                name, family, information, UnsafeRawBufferPointer(rebasing: bytes[headerLength...]),
-                for: audit)
-        }
+        return (information, entries)
     }
+
+    /// struct ipt_get_entries: the name, the size, and the entries, which are aligned to 8 bytes.
+    static let entriesOffset = 40
 
     private static func ask(
         _ option: CInt, _ name: String, _ family: AddressFamily, _ socket: CInt, _ bytes: inout [UInt8]
@@ -126,5 +113,73 @@ enum LegacyReader {
         guard getsockopt(socket, CInt(level), option, &bytes, &length) == 0 else {
             throw SystemError("read", "table \(name)")
         }
+    }
+}
+
+/// All tables of iptables-legacy while they are read, a piece at a time.
+struct LegacyReading {
+    private let scope: ForeignScope?
+    private var findings = LegacyReader.Findings()
+    /// The tables that are still to be read; nothing before it is known which.
+    private var waiting: [(family: AddressFamily, name: String)]?
+    private var table: (reading: LegacyTable, bytes: [UInt8])?
+
+    init(for scope: ForeignScope?) { self.scope = scope }
+
+    /// Asks the kernel one thing, or goes on by so many entries.
+    ///
+    /// - Returns: what was found, once that is all.
+    mutating func step(entries: Int = 64) -> LegacyReader.Findings? {
+        if let (known, bytes) = table {
+            table = nil
+            var reading = known
+            let progress = bytes.withUnsafeBytes {
+                reading.read(
+                    UnsafeRawBufferPointer(rebasing: $0[LegacyReader.entriesOffset...]), entries: entries)
+            }
+            switch progress {
+            case .goesOn: table = (reading, bytes)
+            case .over: add(reading)
+            case .broken: addUnknown()
+            }
+            return nil
+        }
+        guard var waiting else {
+            begin()
+            return nil
+        }
+        guard let (family, name) = waiting.popLast() else { return findings }
+        self.waiting = waiting
+        if let (information, bytes) = LegacyReader.entries(of: name, family) {
+            table = (LegacyTable(name, family, information, for: scope), bytes)
+        } else {
+            addUnknown()
+        }
+        return nil
+    }
+
+    private mutating func begin() {
+        waiting = []
+        for family in AddressFamily.allCases.reversed() {
+            guard let names = LegacyReader.tableNames(family) else {
+                findings.isComplete = false
+                continue
+            }
+            waiting? += names.reversed().map { (family: family, name: $0) }
+        }
+    }
+
+    private mutating func addUnknown() {
+        findings.isComplete = false
+        findings.earlierMarks = .max
+    }
+
+    private mutating func add(_ table: LegacyTable) {
+        findings.hooks += table.hooks
+        findings.clampingChains += table.clampingChains.map {
+            "legacy \(table.family == .ipv4 ? "ip" : "ip6") \(table.name) \($0)"
+        }
+        // These two have no rules where forwarded traffic comes by, other than at hook forward.
+        if !["filter", "security"].contains(table.name) { findings.earlierMarks |= table.settableMarks }
     }
 }

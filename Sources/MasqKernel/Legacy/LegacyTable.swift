@@ -14,7 +14,7 @@ struct LegacyTable {
     private(set) var settableMarks: UInt32 = 0
 
     /// The chains with a rule that makes TCP send smaller segments (`-j TCPMSS`).
-    private(set) var clampingChains: Set<String> = []
+    private(set) var clampingChains: Set<ForeignName> = []
 
     /// `struct ipt_getinfo` of linux/netfilter_ipv4/ip_tables.h, and the same of ip6_tables.h.
     struct Information {
@@ -45,73 +45,125 @@ struct LegacyTable {
     ]
 
     /// By their hooks.
-    private static let builtinNames = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+    private static let builtinNames: [ForeignName] = [
+        "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING",
+    ]
+
+    let name: String
+    let family: AddressFamily
+    private let information: Information
+    private let scope: ForeignScope?
+    /// All entries, while they are read; and where the next one begins.
+    private var entries: [LegacyEntry] = []
+    private var offset = 0
+    /// How many of them were made rules of.
+    private var ruleCount = 0
+    private var chainNames: [Int: ForeignName] = [:]
+    private var chains: [ForeignName: [ForeignRuleset.Rule]] = [:]
+    private var policies: [ForeignName: ForeignRuleset.Effect] = [:]
+    private var chain: ForeignName?
+    private var number = 0
+
+    /// How far a table is read.
+    enum Progress {
+        case goesOn
+        case over
+        /// The entries are not what the kernel makes.
+        case broken
+    }
+
+    /// Begins a table, of which nothing is read yet.
+    init(_ name: String, _ family: AddressFamily, _ information: Information, for scope: ForeignScope?) {
+        self.name = name
+        self.family = family
+        self.information = information
+        self.scope = scope
+    }
 
     /// Reads all entries; nothing where they are not what the kernel makes.
     init?(
         _ name: String, _ family: AddressFamily, _ information: Information,
-        _ bytes: UnsafeRawBufferPointer, for audit: ForeignAudit?
+        _ bytes: UnsafeRawBufferPointer, for scope: ForeignScope?
     ) {
-        var entries: [LegacyEntry] = []
-        var offset = 0
+        self.init(name, family, information, for: scope)
+        guard case .over = read(bytes, entries: .max) else { return nil }
+    }
+
+    /// Reads so many entries more, which are all the same bytes each time.
+    mutating func read(_ bytes: UnsafeRawBufferPointer, entries count: Int) -> Progress {
+        var left = count
         while offset < bytes.count {
-            guard let entry = LegacyEntry(bytes, at: offset, family) else { return nil }
+            guard left > 0 else { return .goesOn }
+            left -= 1
+            guard let entry = LegacyEntry(bytes, at: offset, family) else { return .broken }
+            if let name = entry.chainName { chainNames[entry.end] = name }
             entries.append(entry)
             offset = entry.end
         }
-        var chainNames: [Int: String] = [:]
-        for entry in entries { if let name = entry.chainName { chainNames[entry.end] = name } }
-
-        var chains: [String: [ForeignRuleset.Rule]] = [:]
-        var policies: [String: ForeignRuleset.Effect] = [:]
-        var chain: String?
-        var number = 0
-        func begin(_ name: String) {
-            chain = name
-            chains[name] = []
-            number = 0
+        while ruleCount < entries.count {
+            guard left > 0 else { return .goesOn }
+            left -= 1
+            guard read(entries[ruleCount]) else { return .broken }
+            ruleCount += 1
         }
-        for entry in entries {
-            if let name = entry.chainName {
-                begin(name)
-                continue
-            }
-            if let hook = information.starts.first(where: { $0.value == entry.offset })?.key {
-                begin(Self.builtinNames[hook])
-            }
-            guard let current = chain else { return nil }
-            number += 1
-            var rule = entry.rule(chainNames)
-            rule.number = number
-            if let hook = information.policies.first(where: { $0.value == entry.offset })?.key {
-                guard current == Self.builtinNames[hook] else { return nil }
-                policies[current] = rule.effect
-                chain = nil
-                continue
-            }
-            settableMarks |= rule.markChange?.settable ?? 0
-            if entry.clampsSegmentSize { clampingChains.insert(current) }
-            if let audit, rule.conditions.contains(where: audit.rulesOut) { continue }
-            chains[current]?.append(rule)
-        }
-        guard policies.count == information.policies.count else { return nil }
+        entries = []
+        return finish() ? .over : .broken
+    }
 
-        guard let place = Self.points[name] else { return }
+    private mutating func begin(_ name: ForeignName) {
+        chain = name
+        chains[name] = []
+        number = 0
+    }
+
+    /// Makes a rule, a chain's beginning or a policy of an entry.
+    ///
+    /// - Returns: whether it has its place there.
+    private mutating func read(_ entry: LegacyEntry) -> Bool {
+        if let name = entry.chainName {
+            begin(name)
+            return true
+        }
+        if let hook = information.starts.first(where: { $0.value == entry.offset })?.key {
+            begin(Self.builtinNames[hook])
+        }
+        guard let current = chain else { return false }
+        number += 1
+        var rule = entry.rule(chainNames)
+        rule.number = number
+        if let hook = information.policies.first(where: { $0.value == entry.offset })?.key {
+            guard current == Self.builtinNames[hook] else { return false }
+            policies[current] = rule.effect
+            chain = nil
+            return true
+        }
+        settableMarks |= rule.markChange?.settable ?? 0
+        if entry.clampsSegmentSize { clampingChains.insert(current) }
+        if let scope, rule.conditions.contains(where: scope.rulesOut) { return true }
+        chains[current]?.append(rule)
+        return true
+    }
+
+    private mutating func finish() -> Bool {
+        guard policies.count == information.policies.count else { return false }
+        defer { chains = [:] }
+        guard let place = Self.points[name] else { return true }
         let base = Self.builtinNames[place.hook]
-        guard let policy = policies[base] else { return }
+        guard let policy = policies[base] else { return true }
         hooks = [
             ForeignRuleset.Hook(
-                family == .ipv4 ? .ip : .ip6, table: name, chain: base, at: place.point,
+                family == .ipv4 ? .ip : .ip6, table: ForeignName(name), chain: base, at: place.point,
                 priority: place.priority, dropsByPolicy: policy == .drop, backend: .legacy,
                 chains: Self.reached(from: base, chains))
         ]
+        return true
     }
 
     /// The chains that a base chain leads to, and itself.
     private static func reached(
-        from base: String, _ chains: [String: [ForeignRuleset.Rule]]
-    ) -> [String: [ForeignRuleset.Rule]] {
-        var reached: [String: [ForeignRuleset.Rule]] = [:]
+        from base: ForeignName, _ chains: [ForeignName: [ForeignRuleset.Rule]]
+    ) -> [ForeignName: [ForeignRuleset.Rule]] {
+        var reached: [ForeignName: [ForeignRuleset.Rule]] = [:]
         var waiting = [base]
         while let chain = waiting.popLast() {
             guard reached[chain] == nil, let rules = chains[chain] else { continue }
@@ -130,7 +182,7 @@ private struct LegacyEntry {
     /// Where the next one begins.
     let end: Int
     /// The user's chain that begins behind it.
-    private(set) var chainName: String?
+    private(set) var chainName: ForeignName?
 
     private var conditions: [ForeignRuleset.Condition] = []
     private let target: Target
@@ -163,7 +215,7 @@ private struct LegacyEntry {
             self.target = .standard(Int(verdict), isGoto: header.isGoto)
         case "ERROR":
             // struct xt_error_target of linux/netfilter/x_tables.h, XT_ERROR_TARGET.
-            chainName = target.data.text
+            chainName = ForeignName(target.data)
             self.target = .named(XtablesTarget(name: target.name, revision: 0, target.data))
         default:
             self.target = .named(
@@ -187,7 +239,7 @@ private struct LegacyEntry {
     }
 
     /// The rule, where the user's chains are known by the offsets of their first rules.
-    func rule(_ chainNames: [Int: String]) -> ForeignRuleset.Rule {
+    func rule(_ chainNames: [Int: ForeignName]) -> ForeignRuleset.Rule {
         switch target {
         case .named(let target): .init(conditions, target.effect, markChange: target.markChange)
         case .standard(let verdict, let isGoto): .init(conditions, effect(verdict, isGoto, chainNames))
@@ -195,7 +247,7 @@ private struct LegacyEntry {
     }
 
     private func effect(
-        _ verdict: Int, _ isGoto: Bool, _ chainNames: [Int: String]
+        _ verdict: Int, _ isGoto: Bool, _ chainNames: [Int: ForeignName]
     ) -> ForeignRuleset.Effect {
         switch verdict {
         // -NF_DROP - 1, -NF_ACCEPT - 1, and XT_RETURN.

@@ -72,6 +72,9 @@ struct MessageWriter: ~Copyable {
         attribute(type, Array(string.utf8) + [0])
     }
 
+    /// Writes an attribute of a name and its NUL.
+    mutating func attribute(_ type: Int, _ name: ForeignName) { attribute(type, name.bytes + [0]) }
+
     /// Writes an attribute of a number in network order.
     mutating func attribute(_ type: Int, bigEndian value: UInt32) {
         append(UInt16(8))

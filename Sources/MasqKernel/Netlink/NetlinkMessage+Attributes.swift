@@ -10,6 +10,9 @@ extension Attributes {
     /// The text of an attribute, empty where it is not there.
     func string(_ type: UInt32) -> String { first { $0.type == UInt16(type) }?.string ?? "" }
 
+    /// The name of somebody else's table, chain or set, byte by byte; empty where it is not there.
+    func name(_ type: UInt32) -> ForeignName { ForeignName(raw(type)) }
+
     /// The bytes of an attribute, empty where it is not there.
     func raw(_ type: UInt32) -> UnsafeRawBufferPointer {
         first { $0.type == UInt16(type) }?.bytes ?? .init(start: nil, count: 0)

@@ -151,7 +151,7 @@ struct Batch: ~Copyable {
 
     /// Begins a message about a rule, or a place for one, in anybody's table; ``end()`` must follow.
     mutating func begin(
-        _ type: nf_tables_msg_types, flags: CInt = 0, family: UInt8, table: String, chain: String
+        _ type: nf_tables_msg_types, flags: CInt = 0, family: UInt8, table: ForeignName, chain: ForeignName
     ) {
         lastSequence &+= 1
         owners.append(changeCount)

@@ -89,6 +89,18 @@ public struct TimerSource: ~Copyable {
         timerfd_settime(source.number, 0, &setting, nil)
     }
 
+    /// Makes the descriptor readable at once, and until ``acknowledge()`` or ``stop()``.
+    public func startNow() {
+        var setting = itimerspec(it_interval: timespec(), it_value: timespec(tv_sec: 0, tv_nsec: 1))
+        timerfd_settime(source.number, 0, &setting, nil)
+    }
+
+    /// Ends it: the descriptor is not readable any more.
+    public func stop() {
+        var setting = itimerspec()
+        timerfd_settime(source.number, 0, &setting, nil)
+    }
+
     /// Takes note that the time is over.
     public func acknowledge() {
         var expirations: UInt64 = 0

@@ -28,7 +28,7 @@ extension FuzzTarget {
         _ = own.snapshot.memory
 
         let audit = ForeignAudit(FuzzScene.configuration, FuzzScene.links)
-        for ruleset in [others.ruleset(for: nil), others.ruleset(for: audit)] {
+        for ruleset in [others.ruleset(for: nil), others.ruleset(for: ForeignScope(audit))] {
             for finding in audit.report(on: ruleset).findings {
                 let words = [finding.claim] + finding.advice
                 guard words.joined().unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
@@ -74,34 +74,34 @@ private struct OwnTable {
 /// What ``ForeignReader`` reads, with all rules and sets at hand instead of asked for.
 private struct OthersTables {
     private var hooks: [ForeignRuleset.Hook] = []
-    private var dormant: Set<ForeignReader.Table> = []
+    private var dormant: Set<ForeignReading.Table> = []
     private var rules: [NetlinkMessage] = []
-    private var sets: [String: ForeignSet] = [:]
+    private var sets: [ForeignName: ForeignSet] = [:]
 
     mutating func read(_ message: NetlinkMessage) {
         let attributes = message.attributes(after: 4)
         switch message.nftablesType {
         case NFT_MSG_NEWTABLE:
-            if let table = ForeignReader.Table(dormant: message) { dormant.insert(table) }
+            if let table = ForeignReading.Table(dormant: message) { dormant.insert(table) }
         case NFT_MSG_NEWCHAIN:
             if let hook = ForeignRuleset.Hook(message) { hooks.append(hook) }
         case NFT_MSG_NEWRULE: rules.append(message)
-        case NFT_MSG_NEWSET: sets[attributes.string(NFTA_SET_NAME.rawValue)] = ForeignSet(attributes)
+        case NFT_MSG_NEWSET: sets[attributes.name(NFTA_SET_NAME.rawValue)] = ForeignSet(attributes)
         case NFT_MSG_NEWSETELEM:
-            sets[attributes.string(NFTA_SET_ELEM_LIST_SET.rawValue)]?.read(attributes)
+            sets[attributes.name(NFTA_SET_ELEM_LIST_SET.rawValue)]?.read(attributes)
         default: break
         }
     }
 
     /// The hooks that are attached, each with all chains that its table has.
-    func ruleset(for audit: ForeignAudit?) -> ForeignRuleset {
+    func ruleset(for scope: ForeignScope?) -> ForeignRuleset {
         ForeignRuleset(
             hooks.filter { !dormant.contains(.init($0)) }.map { hook in
                 var hook = hook
                 for message in rules {
                     let attributes = message.attributes(after: 4)
-                    let chain = attributes.string(NFTA_RULE_CHAIN.rawValue)
-                    var parser = ForeignRuleParser(family: hook.family, for: audit)
+                    let chain = attributes.name(NFTA_RULE_CHAIN.rawValue)
+                    var parser = ForeignRuleParser(family: hook.family, for: scope)
                     guard case .complete = parser.read(attributes, of: chain) else { continue }
                     let number = (hook.chains[chain]?.count ?? 0) + 1
                     hook.chains[chain, default: []].append(parser.rule(sets, number: number))

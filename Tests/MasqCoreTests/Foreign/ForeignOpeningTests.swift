@@ -12,7 +12,8 @@ struct ForeignOpeningTests {
     private static let pass = Rule([.mark(mark, mask: mark)], .accept, handle: 99)
 
     private static func report(
-        _ chains: [String: [ForeignRuleset.Rule]], dropsByPolicy: Bool = false, table: String = "filter",
+        _ chains: [ForeignName: [ForeignRuleset.Rule]], dropsByPolicy: Bool = false,
+        table: ForeignName = "filter",
         priority: Int32 = 0, refused: Set<String> = []
     ) throws -> ForeignReport {
         var configuration = Configuration.masquerading("ppp0", "192.168.0.0/16")
@@ -93,7 +94,7 @@ struct ForeignOpeningTests {
             Self.changes(
                 try Self.report(["FORWARD": [Rule([.transport(17)], .accept), Rule([], .reject, handle: 8)]]))
                 == ["FORWARD: 0x1000 before 8"])
-        let nested = [
+        let nested: [ForeignName: [ForeignRuleset.Rule]] = [
             "FORWARD": [Rule([], .jump("a"), handle: 1)], "a": [Rule([], .goto("b"), handle: 2)],
             "b": [Rule([.unknown], .none, handle: 3), Rule([], .drop, handle: 4)],
         ]
@@ -105,7 +106,7 @@ struct ForeignOpeningTests {
     )
     func sharedChain() throws {
         let bad = ForeignRuleset.Condition.unknown
-        let chains = [
+        let chains: [ForeignName: [ForeignRuleset.Rule]] = [
             "FORWARD": [Rule([bad], .jump("LOGDROP"), handle: 1), Rule([], .jump("LOGDROP"), handle: 2)],
             "LOGDROP": [Rule([], .none, handle: 3), Rule([], .drop, handle: 4)],
         ]
@@ -124,7 +125,7 @@ struct ForeignOpeningTests {
                 "FORWARD": [Rule([], .choose([.init(.state(8), .jump("a"))]), handle: 1)],
                 "a": [Rule([], .drop)],
             ],
-        ] {
+        ] as [[ForeignName: [ForeignRuleset.Rule]]] {
             let report = try Self.report(chains, dropsByPolicy: false)
             #expect(report.edits.isEmpty, "\(chains)")
             #expect(report.permission.isEmpty)

@@ -18,7 +18,7 @@ struct ForeignVerdictTests {
     }
 
     private static func outcomes(
-        _ rules: [ForeignRuleset.Rule], others: [String: [ForeignRuleset.Rule]] = [:],
+        _ rules: [ForeignRuleset.Rule], others: [ForeignName: [ForeignRuleset.Rule]] = [:],
         dropsByPolicy: Bool = false, on packet: ForeignPacket? = nil
     ) throws -> ForeignVerdict.Outcomes {
         let hook = ForeignRuleset.Hook(
@@ -37,10 +37,14 @@ struct ForeignVerdictTests {
 
     @Test("jump comes back to the next rule, goto to the end of the caller's")
     func calls() throws {
-        let others = ["a": [Rule([.family(.ipv6)], .drop), Rule([], .return), Rule([], .drop)]]
+        let others: [ForeignName: [ForeignRuleset.Rule]] = [
+            "a": [Rule([.family(.ipv6)], .drop), Rule([], .return), Rule([], .drop)]
+        ]
         #expect(try Self.outcomes([Rule([], .jump("a")), Rule([], .reject)], others: others) == .drop)
         #expect(try Self.outcomes([Rule([], .goto("a")), Rule([], .reject)], others: others) == .pass)
-        let nested = ["a": [Rule([], .goto("b")), Rule([], .drop)], "b": []]
+        let nested: [ForeignName: [ForeignRuleset.Rule]] = [
+            "a": [Rule([], .goto("b")), Rule([], .drop)], "b": [],
+        ]
         #expect(
             try Self.outcomes([Rule([], .jump("a")), Rule([], .accept)], others: nested, dropsByPolicy: true)
                 == .pass)
@@ -49,7 +53,9 @@ struct ForeignVerdictTests {
     @Test("A chain that is not there, or leads to itself, decides nothing")
     func broken() throws {
         #expect(try Self.outcomes([Rule([], .jump("gone")), Rule([], .drop)]) != .drop)
-        let loop = ["a": [Rule([], .jump("b"))], "b": [Rule([], .jump("a"))]]
+        let loop: [ForeignName: [ForeignRuleset.Rule]] = [
+            "a": [Rule([], .jump("b"))], "b": [Rule([], .jump("a"))],
+        ]
         #expect(try Self.outcomes([Rule([], .jump("a"))], others: loop, dropsByPolicy: true) != .drop)
     }
 

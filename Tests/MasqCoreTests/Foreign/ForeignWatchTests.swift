@@ -18,6 +18,7 @@ struct ForeignWatchTests {
         let ready = try #require(actions.firstIndex { if case .notifyReady = $0 { true } else { false } })
         let audit = try #require(actions.firstIndex { if case .auditForeign = $0 { true } else { false } })
         #expect(ready < audit)
+        _ = reconciler.handle(.foreignAudited(.init()))
         return reconciler
     }
 
@@ -63,6 +64,7 @@ struct ForeignWatchTests {
         #expect(reconciler.handle(.foreignTouched) == [])
         #expect(reconciler.handle(.foreignTimerFired) == [.startForeignTimer(milliseconds: 250)])
         #expect(reconciler.handle(.foreignTimerFired).count == 1)
+        _ = reconciler.handle(.foreignAudited(.init()))
         var delays = 0
         var actions = reconciler.handle(.foreignTouched)
         while actions == [.startForeignTimer(milliseconds: 250)] {
@@ -292,5 +294,61 @@ struct ForeignWatchOpenTests {
         _ = reconciler.handle(.foreignTimerFired)
         #expect(reconciler.handle(.foreignAudited(Self.inPlace)) == [])
         #expect(reconciler.handle(.foreignTouched) == [.startForeignTimer(milliseconds: 250)])
+    }
+}
+
+@Suite("A look at others' tables that takes a while")
+struct ForeignWatchLookTests {
+    private static func looking() -> Reconciler {
+        var configuration = Configuration.howTo
+        configuration.gateway.ipForward = .ignore
+        var reconciler = Reconciler()
+        _ = reconciler.handle(.configurationLoaded(configuration))
+        _ = reconciler.handle(.committed(changes: 1))
+        return reconciler
+    }
+
+    private static func isLook(_ actions: [Action]) -> Bool {
+        actions.contains { if case .auditForeign = $0 { true } else { false } }
+    }
+
+    @Test("What others change while it goes on is looked at behind it, after a rest, and not before")
+    func oneAtATime() {
+        var reconciler = Self.looking()
+        #expect(reconciler.handle(.foreignTouched) == [.startForeignTimer(milliseconds: 250)])
+        for _ in 0..<20 { #expect(!Self.isLook(reconciler.handle(.foreignTimerFired))) }
+        let actions = reconciler.handle(.foreignAudited(.init(), microseconds: 400_000))
+        #expect(actions.contains(.startForeignTimer(milliseconds: 8000)))
+        #expect(Self.isLook(reconciler.handle(.foreignTimerFired)))
+    }
+
+    @Test(
+        "A look that others disturb is made again after a rest, and each time, later and later, with a word")
+    func disturbed() {
+        var reconciler = Self.looking()
+        let disturbed = Event.foreignDisturbed(microseconds: 100_000)
+        for _ in 1..<5 {
+            #expect(reconciler.handle(disturbed) == [.startForeignTimer(milliseconds: 2000)])
+            #expect(Self.isLook(reconciler.handle(.foreignTimerFired)))
+        }
+        let actions = reconciler.handle(disturbed)
+        #expect(actions.count == 2)
+        if case .log(.warning, _)? = actions.first {} else { Issue.record("\(actions) say nothing") }
+        #expect(Self.isLook(reconciler.handle(.foreignTimerFired)))
+        _ = reconciler.handle(.foreignAudited(.init()))
+        #expect(reconciler.handle(disturbed).count == 1)
+    }
+
+    @Test(
+        "Where the first look came behind the first walk through connections, they are walked through once more"
+    )
+    func firstLook() {
+        for (cost, expected) in [(100_000, true), (5000, false)] {
+            var reconciler = Self.looking()
+            let actions = reconciler.handle(.foreignAudited(.init(), microseconds: cost))
+            let walks = actions.contains { if case .startRepairTimer = $0 { true } else { false } }
+            #expect(walks == expected)
+            #expect(reconciler.handle(.foreignAudited(.init(), microseconds: cost)).isEmpty)
+        }
     }
 }
