@@ -31,6 +31,10 @@ struct ForeignWatch: Sendable {
     private var isLooking = false
     /// So many looks in a row were of no use, since others committed something meanwhile.
     private var disturbances = 0
+    /// The rest behind such a look is over, and the next one begins behind a commit: then there is the most time before another.
+    private var isAligning = false
+    /// It has been waited for one.
+    private var isAligned = false
     /// How long the first look took, until that is told: nothing before it, or behind.
     private var firstAnswer = FirstAnswer.awaited
     /// The traffic that the findings are about.
@@ -67,6 +71,7 @@ struct ForeignWatch: Sendable {
     }
 
     private mutating func look(_ configuration: Configuration, _ links: Links) -> [Action] {
+        (isAligned, isAligning) = (false, false)
         guard configuration.forward.foreignDrop != .off else {
             audited = nil
             findings = []
@@ -89,6 +94,10 @@ struct ForeignWatch: Sendable {
     /// Looks once whoever changes something is done with it.
     mutating func touched() -> [Action] {
         guard audited != nil else { return [] }
+        if isAligning {
+            isAligning = false
+            return [.startForeignTimer(milliseconds: Self.delayMilliseconds)]
+        }
         wasTouchedAgain = delays > 0
         return wasTouchedAgain ? [] : delay()
     }
@@ -102,7 +111,13 @@ struct ForeignWatch: Sendable {
         let waited = delays * pauseMilliseconds
         // One look at a time: what this one makes of the change, it will say.
         if isLooking { return delay() }
-        if wasTouchedAgain, waited < Self.maximumDelays * Self.delayMilliseconds { return delay() }
+        if disturbances > 0, !isAligned {
+            (isAligned, isAligning) = (true, true)
+            return [.startForeignTimer(milliseconds: Self.maximumDelays * Self.delayMilliseconds)]
+        }
+        if wasTouchedAgain, disturbances == 0, waited < Self.maximumDelays * Self.delayMilliseconds {
+            return delay()
+        }
         delays = 0
         isVerifying = false
         return look(configuration, links)

@@ -327,13 +327,21 @@ struct ForeignWatchLookTests {
     func disturbed() {
         var reconciler = Self.looking()
         let disturbed = Event.foreignDisturbed(microseconds: 100_000)
-        for _ in 1..<5 {
+        for isCommitted in [true, false, true, false] {
             #expect(reconciler.handle(disturbed) == [.startForeignTimer(milliseconds: 2000)])
+            #expect(reconciler.handle(.foreignTouched) == [])
+            // The rest is over: the next look begins behind the next commit, or after two seconds without one.
+            #expect(reconciler.handle(.foreignTimerFired) == [.startForeignTimer(milliseconds: 2000)])
+            if isCommitted {
+                #expect(reconciler.handle(.foreignTouched) == [.startForeignTimer(milliseconds: 250)])
+                #expect(reconciler.handle(.foreignTouched) == [])
+            }
             #expect(Self.isLook(reconciler.handle(.foreignTimerFired)))
         }
         let actions = reconciler.handle(disturbed)
         #expect(actions.count == 2)
         if case .log(.warning, _)? = actions.first {} else { Issue.record("\(actions) say nothing") }
+        #expect(!Self.isLook(reconciler.handle(.foreignTimerFired)))
         #expect(Self.isLook(reconciler.handle(.foreignTimerFired)))
         _ = reconciler.handle(.foreignAudited(.init()))
         #expect(reconciler.handle(disturbed).count == 1)
