@@ -184,6 +184,8 @@ public struct FlowJudge: Sendable {
     /// addresses are in a block's source: where others may translate, that moment has to have been seen.
     private func isForeignOnPurpose(_ flow: Flow) -> Bool {
         guard flow.translatedSource != flow.source else { return false }
+        // Nobody chooses what no router passes on (RFC 4291, 2.5.6): masquerade took it while the uplink had nothing else.
+        if flow.translatedSource.isLinkLocal, !flow.destination.isLinkLocal { return false }
         if localAddresses.contains(flow.translatedSource),
             !blocks.contains(where: { $0.translation.hidesSource && $0.means(flow.translatedSource) })
         {

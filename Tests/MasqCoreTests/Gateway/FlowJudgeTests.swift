@@ -90,7 +90,9 @@ struct FlowJudgeTests {
         let judge = FlowJudge(configuration, Self.links, given: given)
         let flow = try flow("192.168.1.2", as: "192.168.1.1", to: "198.51.100.80")
         #expect(isDeleted(flow, judge, leavingBy: Self.ppp0))
-        // IPv6 had one all the time.
+        // IPv6 had one all the time; but nobody chooses an address that is of use on its own link alone.
+        let linkLocal = try self.flow("2001:db8:1::2", as: "fe80::7", to: "2001:db8:80::80")
+        #expect(isDeleted(linkLocal, judge, leavingBy: Self.ppp0))
         let other = try self.flow("2001:db8:1::2", as: "2001:db8:1::1", to: "2001:db8:80::80")
         #expect(!isDeleted(other, judge, leavingBy: Self.ppp0))
     }
