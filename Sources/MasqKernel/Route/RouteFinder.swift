@@ -96,7 +96,12 @@ extension RouteQuestion {
         request.append(UInt32(RTM_F_FIB_MATCH))
         request.attribute(Int(RTA_DST.rawValue), destination.networkOrder)
         if let source { request.attribute(Int(RTA_SRC.rawValue), source.networkOrder) }
-        if inputLink != 0 { request.attribute(Int(RTA_IIF.rawValue), native: UInt32(bitPattern: inputLink)) }
+        if inputLink != 0 {
+            request.attribute(Int(RTA_IIF.rawValue), native: UInt32(bitPattern: inputLink))
+            // Packets that are forwarded are user 0's. A question about one is nobody's in IPv6 unless it says so
+            // (`inet6_rtm_getroute` in net/ipv6/route.c).
+            request.attribute(Int(RTA_UID.rawValue), native: 0)
+        }
         if outputLink != 0 {
             request.attribute(Int(RTA_OIF.rawValue), native: UInt32(bitPattern: outputLink))
         }

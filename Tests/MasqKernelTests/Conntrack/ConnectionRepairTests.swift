@@ -171,6 +171,20 @@ import Testing
         #expect(try repair().result.deleted.count(.untranslated) == 1)
     }
 
+    @Test("What is forwarded is user 0's, in the question as in the packet")
+    func user() throws {
+        try namespace.ip(
+            "route add default dev lte0 table 77", "rule add pref 100 not uidrange 0-0 lookup 77")
+        let words = "-6 rule add pref 100 not uidrange 0-0 unreachable".split(separator: " ").map(String.init)
+        try Command("ip", words).run(in: namespace).expectSuccess()
+        try table.fill([
+            try wrong(port: 1001),
+            try flow("fd00:1::2", to: "2001:db8:80::80", seenAs: "fd00:1::2", port: 1002),
+        ])
+        // Wrong by what the kernel does now; certain only where nothing can be about a user.
+        #expect(try repair().result.deleted.undecided.count == 2)
+    }
+
     @Test("A rule for one user, a transport that nobody can ask about, and routes for a type of service")
     func others() throws {
         try namespace.ip(

@@ -22,9 +22,14 @@ import Testing
         }
     }
 
-    /// `MASQD_REPAIR_ROUNDS` makes more of them.
-    private static let rounds = getenv("MASQD_REPAIR_ROUNDS").flatMap { Int(String(cString: $0)) } ?? 4
-    private static let freshSeed = UInt64.random(in: 0 ... .max)
+    /// `MASQD_REPAIR_ROUNDS` says how many.
+    private static let rounds = number("MASQD_REPAIR_ROUNDS").map(Int.init) ?? 4
+    /// `MASQD_REPAIR_SEED` is the one of a run that failed.
+    private static let freshSeed = number("MASQD_REPAIR_SEED") ?? .random(in: 0 ... .max)
+
+    private static func number(_ variable: String) -> UInt64? {
+        getenv(variable).flatMap { UInt64(String(cString: $0)) }
+    }
 
     @Test(
         "A flow that the kernel still sends the same way is never deleted, and a stale one always",
@@ -71,7 +76,7 @@ import Testing
         let fresh = try routing.arrivals(of: senders)
 
         var count = Count(rounds: 1, undecided: found.undecided.count)
-        var left = 0
+        var left: [String] = []
         for sender in senders {
             guard let entry = before[sender.port] else { continue }
             count.tried += 1
@@ -91,13 +96,16 @@ import Testing
                 )
             } else if Self.isStale(current, next, links) {
                 count.stale += 1
-                left += isDeleted ? 0 : 1
+                let arrivals = "\(String(describing: current)), a new one \(String(describing: next))"
+                if !isDeleted { left.append("\(entry.line) arrives as \(arrivals)") }
             }
         }
         #expect(
-            left <= found.undecided.count,
-            "\(name): \(left) stale flows are left, and not all were counted\n\(routing.history.suffix(20).joined(separator: "\n"))"
-        )
+            left.count <= found.undecided.count,
+            """
+            \(name): stale flows are left, and not all were counted:
+            \((left + routing.history.suffix(20)).joined(separator: "\n"))
+            """)
         return count
     }
 
