@@ -101,10 +101,18 @@ extension Daemon {
         case .log(let severity, let message): log(severity, message)
         case .accuse(let severity, let culprit, let deed):
             log(severity, "\(ProcessName.describe(process: culprit.process, name: culprit.name)) \(deed)")
-        case .notifyReady(let status): manager.ready(status: status)
+        case .notifyReady(let status):
+            manager.ready(status: status)
+            answerAgainLater()
         case .notifyStatus(let status): manager.status(status)
         case .exit(let status): finish(status == .success && !leftovers.isEmpty ? .system : status)
         }
+    }
+
+    /// Where the manager has had no room for what it waits for: without a watchdog nothing might be said for hours.
+    func answerAgainLater() {
+        guard manager.owesAnswer, manager.watchdogIntervalMilliseconds == nil else { return }
+        watchdogTimer.start(milliseconds: 1000)
     }
 
     private mutating func commit(_ ruleset: Ruleset) {
@@ -133,7 +141,7 @@ extension Daemon {
     }
 
     /// Sets `use_oif_addrs_only` of a link that may be gone by now.
-    private mutating func restrictSources(of link: Int32, _ name: String, _ isOn: Bool) {
+    private mutating func restrictSources(of link: Int32, _ name: InterfaceName, _ isOn: Bool) {
         do {
             if isOn, try Sysctl.usesOwnSourcesOnly(name) { return handle(.sourcesWereRestricted(link: link)) }
             try Sysctl.setUsesOwnSourcesOnly(name, isOn)

@@ -191,6 +191,7 @@ struct Daemon: ~Copyable {
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
+            answerAgainLater()
         case .lock: lock.dismissVisitors()
         case .routeMonitor: ring(try routeMonitor.drain(ownPort: policyRouting.portID))
         case .tableMonitor: hear(try table.hear(besides: foreignEditor.portID))
@@ -265,7 +266,7 @@ struct Daemon: ~Copyable {
 
     private mutating func reload() {
         manager.reloading()
-        let reading = source.read()
+        let reading = source.read(acceptsPipe: false)
         reading.diagnostics.forEach { log($0) }
         if let configuration = reading.configuration {
             readForwarding()

@@ -15,8 +15,8 @@ struct Doctor {
     func run() -> CInt {
         let reading = source.read()
         let examination = Examination(reading, from: source.origin, observe(reading.configuration))
-        for finding in examination.findings { output("\(finding)\n") }
-        output("\(examination.summary)\n")
+        for finding in examination.findings { outputLines("\(finding)") }
+        outputLines(examination.summary)
         if reading.configuration == nil { return Action.ExitStatus.configuration.rawValue }
         if examination.needsAction { return 1 }
         return examination.isIncomplete ? Action.ExitStatus.notPermitted.rawValue : 0

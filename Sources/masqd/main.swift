@@ -21,6 +21,13 @@ func output(_ text: String, to descriptor: CInt = STDOUT_FILENO) {
     }
 }
 
+/// Writes what people read: each line without anything that a terminal would act on.
+func outputLines(_ text: String, to descriptor: CInt = STDOUT_FILENO) {
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+        output(String(line).printableLine + "\n", to: descriptor)
+    }
+}
+
 let log = Log()
 let arguments: Arguments
 do {
@@ -56,7 +63,7 @@ extension Arguments.Source {
     /// Says everything about the configuration as compilers do, and ends the process if it can't be used.
     func readOrFinish() -> Configuration {
         let reading = read()
-        for diagnostic in reading.diagnostics { output("\(diagnostic)\n", to: STDERR_FILENO) }
+        for diagnostic in reading.diagnostics { outputLines("\(diagnostic)", to: STDERR_FILENO) }
         guard let configuration = reading.configuration else { finish(.configuration) }
         return configuration
     }

@@ -122,7 +122,9 @@ enum NetworkFile {
     ) -> [IPNetwork] {
         var networks: [IPNetwork] = []
         var (line, start) = (1, 0)
-        while start < text.count {
+        var refused = 0
+        // A file that is no list at all may have millions of such lines, and more than the first are not shown anyway.
+        while start < text.count, refused <= DiagnosticList.limit {
             var end = start
             while end < text.count, text[end] != UInt8(ascii: "\n") { end += 1 }
             var (first, last) = (start, start)
@@ -135,7 +137,8 @@ enum NetworkFile {
                     networks.append(try IPNetwork(word))
                 } catch {
                     let place = Place(origin: path, position: .init(line: line, column: first - start + 1))
-                    diagnostics.add(.error, at: place, "\(Self.string(word).quoted): \(error)")
+                    diagnostics.add(.error, at: place, Self.message(error, about: word))
+                    refused += 1
                 }
             }
             (line, start) = (line + 1, end + 1)
@@ -147,7 +150,32 @@ enum NetworkFile {
         byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
     }
 
-    private static func string(_ bytes: Span<UInt8>) -> String {
-        bytes.withUnsafeBufferPointer { String(decoding: $0.prefix(80), as: UTF8.self) }
+    /// Says what is wrong, and shows only what somebody meant as an address.
+    ///
+    /// Whoever may write a list need not be root, and may make it a link to a file that only root can read: nothing of
+    /// that belongs into the log.
+    private static func message(_ error: IPNetworkSyntaxError, about word: Span<UInt8>) -> String {
+        guard isMeantAsAddress(word) else {
+            return "expected a network on each line, as 192.0.2.0/24, and a comment only behind \"#\""
+        }
+        let text = word.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+        return "\(text.quoted): \(error)"
+    }
+
+    /// Whether it has the characters of an address, a dot or a colon among them, and no more than the longest one.
+    private static func isMeantAsAddress(_ word: Span<UInt8>) -> Bool {
+        // "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128"
+        guard word.count <= 49 else { return false }
+        var hasSeparator = false
+        for index in word.indices {
+            switch word[index] {
+            case UInt8(ascii: "."), UInt8(ascii: ":"): hasSeparator = true
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
+                UInt8(ascii: "A")...UInt8(ascii: "F"), UInt8(ascii: "/"):
+                break
+            default: return false
+            }
+        }
+        return hasSeparator
     }
 }

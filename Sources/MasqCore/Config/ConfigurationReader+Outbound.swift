@@ -18,7 +18,7 @@ struct OutboundDraft {
     /// Where it says that it is.
     var inboundPlace: Place?
     /// The link whose prefix is taken, and where the file says so.
-    var prefixFrom: (link: String, place: Place)?
+    var prefixFrom: (link: InterfaceName, place: Place)?
     /// The keys that are of no use where a network is mapped to another.
     var portKeys: [TomlEntry] = []
 

@@ -55,7 +55,7 @@ extension ConfigurationReader {
             if let twin = uplinks.first(where: { $0.interface == block.interface }) {
                 diagnostics.add(
                     .error, at: place,
-                    "[[uplink]] repeats the one on line \(twin.line): same interface \(block.interface.quoted)"
+                    "[[uplink]] repeats the one on line \(twin.line): same interface \"\(block.interface)\""
                 )
             } else if let twin = uplinks.first(where: { $0.routingTable == block.routingTable }) {
                 diagnostics.add(
@@ -66,7 +66,7 @@ extension ConfigurationReader {
                 diagnostics.add(
                     .warning, at: place,
                     """
-                    [[uplink]] \(block.interface.quoted) is the out_interface of no other block: connections stay with it, \
+                    [[uplink]] "\(block.interface)" is the out_interface of no other block: connections stay with it, \
                     and nothing is translated
                     """)
             }
@@ -98,14 +98,14 @@ extension ConfigurationReader {
     }
 
     /// Reads a name that is no glob.
-    mutating func interfaceName(_ entry: TomlEntry, because reason: String = "") -> String? {
+    mutating func interfaceName(_ entry: TomlEntry, because reason: String = "") -> InterfaceName? {
         guard let text = entry.value.string else {
             reportWrongType(entry.value, of: entry.key, expected: "an interface's name")
             return nil
         }
         let problem: String
         do throws(InterfacePatternSyntaxError) {
-            if case .name = try InterfacePattern(text) { return text }
+            if case .name(let name) = try InterfacePattern(text) { return name }
             problem = "must be one interface's whole name\(reason)"
         } catch {
             problem = "\(error)"
@@ -192,5 +192,5 @@ extension ConfigurationReader {
 
 extension OutboundBlock {
     /// Whether an interface of this name is one of its out_interfaces.
-    fileprivate func leaves(by name: String) -> Bool { outInterfaces.contains { $0.matches(name) } }
+    fileprivate func leaves(by name: InterfaceName) -> Bool { outInterfaces.contains { $0.matches(name) } }
 }

@@ -51,6 +51,7 @@ extension Diagnostic: CustomStringConvertible {
     /// `file:line:column: error: message`, the form that editors and compilers share.
     public var description: String {
         let place = position.map { ":\($0.line):\($0.column)" } ?? ""
-        return "\(origin)\(place): \(severity.rawValue): \(message)"
+        // A path may be anything too; and the file's text that is quoted in the message is escaped already.
+        return "\(origin)\(place): \(severity.rawValue): \(message)".printableLine
     }
 }

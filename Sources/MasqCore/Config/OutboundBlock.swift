@@ -82,7 +82,7 @@ public struct SourceNAT: Equatable, Sendable {
     /// `inbound`: connections from an uplink to a mapped address go to the host that it stands for.
     public var inbound = false
     /// `prefix_from`: the link whose network stands for the uplink's own; absent: the uplink.
-    public var prefixFrom: String?
+    public var prefixFrom: InterfaceName?
 
     /// Makes it of its parts.
     public init(to targets: [Target], options: NATOptions = NATOptions()) {

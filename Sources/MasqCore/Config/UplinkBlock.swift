@@ -5,7 +5,7 @@ public struct UplinkBlock: Equatable, Sendable {
     /// The line of its header, from 1.
     public var line: Int
     /// `interface`: a whole name.
-    public var interface: String
+    public var interface: InterfaceName
     /// The number by which marks and rules of routing know it, from 1; unique among the file's uplinks.
     ///
     /// The file's order at first. The connections that are there carry it, so it stays with the interface when the
@@ -21,7 +21,7 @@ public struct UplinkBlock: Equatable, Sendable {
     public var probe: [SocketAddress] = []
 
     /// Makes a block with the defaults of what is optional.
-    public init(line: Int, interface: String, number: Int) {
+    public init(line: Int, interface: InterfaceName, number: Int) {
         self.line = line
         self.interface = interface
         self.number = number

@@ -106,14 +106,15 @@ extension Examination {
         guard let index = way.outputLink else {
             return add(.wrong, "\(what) has no way: the kernel refuses the route", type: question)
         }
-        let name = links.byIndex[index]?.name ?? "link \(index)"
+        let output = links.byIndex[index]?.name
+        let name = output.map(\.description) ?? "link \(index)"
         if uplinks.contains(where: { $0.link?.index == index }) {
             return add(.ok, "\(what) leaves by \(name)")
         }
         // Another block may speak of that link, and of the same sources; what is routed may go where it likes.
         let isCovered =
             configuration?.outbound.contains { other in
-                other.outInterfaces.contains { $0.matches(name) }
+                other.outInterfaces.contains { pattern in output.map(pattern.matches) ?? false }
                     && other.source.contains { $0.contains(way.source) }
             } ?? false
         if !isCovered, block.translation.hidesSource {

@@ -21,10 +21,7 @@ extension Examination {
         }
         let unnamed = UnnamedUplinks(configuration, links, DefaultRoutes(routes ?? []))
         // What was most likely meant by an uplink that is not there has been told with that one.
-        let names = links.byIndex.values.map(\.name).sorted()
-        let meant = uplinks.filter { $0.link == nil }.compactMap {
-            Suggestion.nearest(to: $0.name, among: names)
-        }
+        let meant = uplinks.filter { $0.link == nil }.compactMap { Self.nearest(to: $0.name, links) }
         // Where an uplink is up, what it lacks has been told, and where the route leads instead.
         let isUp = uplinks.contains { $0.link?.isUp == true && $0.link?.hasCarrier == true }
         for claim in isUp ? [] : unnamed.claims(where: { !meant.contains($0) }) {
@@ -40,7 +37,7 @@ extension Examination {
         let name = uplink.name
         let word = name.shellWord
         guard let link = uplink.link else {
-            let near = Suggestion.nearest(to: name, among: links.byIndex.values.map(\.name).sorted())
+            let near = Self.nearest(to: name, links)
             let hint = near.map { " (did you mean \($0)?)" } ?? ""
             return add(severity, "\(name) is not there: nothing leaves by it\(hint)", type: Self.making(name))
         }
@@ -83,8 +80,15 @@ extension Examination {
         }
     }
 
+    /// The name of a link that was most likely meant by another.
+    private static func nearest(to name: InterfaceName, _ links: Links) -> InterfaceName? {
+        let names = links.byIndex.values.map(\.name).sorted()
+        let nearest = Suggestion.nearest(to: "\(name)", among: names.map(\.description))
+        return names.first { $0.description == nearest }
+    }
+
     /// What makes a link that is not there.
-    private static func making(_ name: String) -> String {
+    private static func making(_ name: InterfaceName) -> String {
         if name.hasPrefix("ppp") { return "pon" }
         return name.hasPrefix("wg") ? "wg-quick up \(name.shellWord)" : "ip -br link"
     }
@@ -138,11 +142,11 @@ extension Examination {
         if family == .ipv6, advertised == 1, observations.forwarding.value?[.ipv6] == true,
             uplink.peer(family, routes) == nil
         {
-            let setting = "net.ipv6.conf.\(name.sysctlName).accept_ra"
+            let setting = LinkSetting("net.ipv6.conf.", name, ".accept_ra")
             return add(
                 severity,
                 "\(claim); \(setting) is 1, so a machine that forwards learns no route from its router",
-                type: "sysctl -w \(setting.shellWord)=2")
+                type: setting.command(2))
         }
         let verb = elsewhere.isEmpty ? "add" : "replace"
         let isVersion6 = family == .ipv6 ? "-6 " : ""
@@ -164,7 +168,7 @@ extension Examination {
             let filter = observations.linkSettings[uplink.name]?.reversePathFilter
         else { return }
         let name = uplink.name
-        let setting = "net.ipv4.conf.\(name.sysctlName).rp_filter"
+        let setting = LinkSetting("net.ipv4.conf.", name, ".rp_filter")
         guard filter == 1 else {
             return add(.ok, "rp_filter of \(name) is \(filter == 0 ? "off" : "loose")")
         }
@@ -173,7 +177,7 @@ extension Examination {
         {
             let claim =
                 "rp_filter of \(name) is strict: what comes in by it is dropped while another uplink is preferred"
-            return add(.warning, claim, type: "sysctl -w \(setting.shellWord)=2")
+            return add(.warning, claim, type: setting.command(2))
         }
         let inMain = routes.filter {
             $0.isDefault && $0.destination.family == family && $0.table == Route.mainTable
@@ -185,14 +189,14 @@ extension Examination {
         guard !inMain.contains(where: { $0.metric == metric && $0.link == link.index }) else {
             return add(.ok, "rp_filter of \(name) is strict, and the default route leads out of it")
         }
-        let other = observations.links.value?.byIndex[best.link]?.name ?? "another link"
+        let other = observations.links.value?.byIndex[best.link].map { "\($0.name)" } ?? "another link"
         add(
             .wrong,
             """
             rp_filter of \(name) is strict, and the best default route leads out of \(other): what \
             comes in by \(name) is dropped
             """,
-            type: "sysctl -w \(setting.shellWord)=2")
+            type: setting.command(2))
     }
 
     /// The same network before and behind the machine: which of the two is meant, the kernel can't know.
@@ -219,7 +223,7 @@ extension Examination {
 extension Examination {
     /// One uplink as the walk sees it: a configured name, or a link that a glob matches.
     struct Uplink {
-        let name: String
+        let name: InterfaceName
         let link: Link?
         /// The families of all that leaves by it.
         let families: [AddressFamily]

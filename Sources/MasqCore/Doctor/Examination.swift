@@ -195,15 +195,15 @@ extension Examination {
         guard switches[.ipv4] == true else { return }
         for (name, settings) in observations.linkSettings.sorted(by: { $0.key < $1.key })
         where settings.isForwarding == false && concerns(linkNamed: name) {
-            let setting = "net.ipv4.conf.\(name.sysctlName).forwarding"
+            let setting = LinkSetting("net.ipv4.conf.", name, ".forwarding")
             add(
                 .wrong, "\(setting) is 0: what comes in by \(name) is not forwarded",
-                type: "sysctl -w \(setting.shellWord)=1")
+                type: setting.command(1))
         }
     }
 
     /// Whether masqueraded traffic or its answers come in by a link: loopback is the one that is never meant.
-    private func concerns(linkNamed name: String) -> Bool {
+    private func concerns(linkNamed name: InterfaceName) -> Bool {
         guard name != "lo", let configuration, let links = observations.links.value else { return false }
         if configuration.outbound.contains(where: { $0.outInterfaces.contains { $0.matches(name) } }) {
             return true
@@ -223,9 +223,23 @@ extension Observed<LockHolder?> {
     fileprivate var isSeenToBeNobody: Bool { if case .seen(nil) = self { true } else { false } }
 }
 
-extension String {
-    /// A link's name inside of a sysctl's: there a dot separates, and a slash stands for it.
-    var sysctlName: String { String(map { $0 == "." ? "/" : $0 }) }
+/// One of the kernel's settings of a link.
+struct LinkSetting: CustomStringConvertible {
+    private let (before, after): (String, String)
+    /// The link's name inside of the setting's: there a dot separates, and a slash stands for it.
+    private let name: InterfaceName
+
+    /// Makes a setting of the name's parts before and behind the link's.
+    init(_ before: String, _ name: InterfaceName, _ after: String) {
+        (self.before, self.after) = (before, after)
+        self.name = InterfaceName(name.bytes.map { $0 == UInt8(ascii: ".") ? UInt8(ascii: "/") : $0 })
+    }
+
+    /// The name as people are shown it.
+    var description: String { "\(before)\(name)\(after)" }
+
+    /// What sets it.
+    func command(_ value: Int) -> String { "sysctl -w \(name.shellWord(from: before, to: after))=\(value)" }
 }
 
 extension IPNetwork {

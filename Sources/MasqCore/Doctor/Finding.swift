@@ -44,7 +44,9 @@ extension Finding: CustomStringConvertible {
     public var description: String {
         let word = severity.rawValue
         let padding = String(repeating: " ", count: 6 - word.count)
-        return ([word + padding + claim] + commands.map { "      type: \($0)" }).joined(separator: "\n")
+        // Whatever a claim quotes, a line of its own is masqd's to begin.
+        let lines = [word + padding + claim] + commands.map { "      type: \($0)" }
+        return lines.map(\.printableLine).joined(separator: "\n")
     }
 }
 

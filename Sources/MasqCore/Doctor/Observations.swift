@@ -20,7 +20,7 @@ public struct Observations: Sendable {
     /// The links and their addresses.
     public var links = Observed<Links>.notYet
     /// The settings of each link, by name.
-    public var linkSettings: [String: LinkSettings] = [:]
+    public var linkSettings: [InterfaceName: LinkSettings] = [:]
     /// Every unicast route.
     public var routes = Observed<[Route]>.notYet
     /// Where the kernel sends what the inside sends into the Internet.

@@ -138,8 +138,8 @@ extension InterfacePattern {
     /// As iptables and ufw write it: `ppp+`.
     fileprivate var inIPTables: String {
         switch self {
-        case .name(let name): name
-        case .prefix(let prefix): prefix + "+"
+        case .name(let name): name.shellWord
+        case .prefix(let prefix): prefix.shellWord + "+"
         }
     }
 }

@@ -16,10 +16,10 @@ public struct Links: Equatable, Sendable {
     }
 
     /// The link that has this name now.
-    public func named(_ name: String) -> Link? { byIndex.values.first { $0.name == name } }
+    public func named(_ name: InterfaceName) -> Link? { byIndex.values.first { $0.name == name } }
 
     /// The IPv6 network that sources are mapped to where they leave by an uplink: its own, or another link's.
-    func prefix(of uplink: Link, from other: String?, length: Int) -> IPNetwork? {
+    func prefix(of uplink: Link, from other: InterfaceName?, length: Int) -> IPNetwork? {
         (other.map(named) ?? uplink)?.prefix(length: length)
     }
 }
@@ -29,7 +29,7 @@ public struct Link: Equatable, Sendable {
     /// The index, new at every reconnect of a ppp link.
     public var index: Int32
     /// The name at the time of the dump.
-    public var name: String
+    public var name: InterfaceName
     /// Whether it is administratively up (`IFF_UP`).
     ///
     /// A ppp link's operational state is always "unknown", so that is nothing to wait for.
@@ -64,7 +64,7 @@ public struct Link: Equatable, Sendable {
     }
 
     /// Makes a link that is like most.
-    public init(index: Int32, name: String, isUp: Bool, addresses: [IPAddress] = []) {
+    public init(index: Int32, name: InterfaceName, isUp: Bool, addresses: [IPAddress] = []) {
         self.index = index
         self.name = name
         self.isUp = isUp

@@ -9,7 +9,7 @@ public struct PolicyRule: Equatable, Sendable {
     /// Only packets to here.
     public var destination: IPNetwork?
     /// Only packets that come in by this interface; "lo" stands for the machine's own.
-    public var inInterface: String?
+    public var inInterface: InterfaceName?
     /// Only packets of sockets that are bound to an interface, or in its VRF.
     public var hasOutInterface = false
     /// Only packets of some users' sockets: none that is forwarded.
@@ -78,7 +78,7 @@ extension PolicyRule {
     /// does not know, while all others hold.
     ///
     /// - Parameter inputs: the names of the interfaces that the packet may come in by.
-    func isOpen(for flow: Flow, comingInBy inputs: Set<String>) -> Bool {
+    func isOpen(for flow: Flow, comingInBy inputs: Set<InterfaceName>) -> Bool {
         guard mark != nil && !isOwn || typeOfService != 0 || unknownCondition != nil else { return false }
         // One condition that certainly does not hold answers it, also where it is inverted.
         return fitsAddresses(flow) && fitsTransport(flow) && !isForSockets

@@ -77,7 +77,7 @@ public struct PolicyRules: Sendable {
     ///   - table: the routing table that its answer comes from.
     ///   - inputs: all links that the flow may come in by, by index.
     public func alternatives(
-        to question: RouteQuestion, about flow: Flow, answeredFrom table: UInt32?, inputs: [Int32: String]
+        to question: RouteQuestion, about flow: Flow, answeredFrom table: UInt32?, inputs: [Int32: InterfaceName]
     ) -> Alternatives {
         if haveTransport, !Self.canAsk(flow.transport, flow.source.family),
             let rule = rules.first(where: { Self.isForTransport($0, of: flow) })
@@ -111,7 +111,7 @@ public struct PolicyRules: Sendable {
 
     /// Why another question has another answer.
     public func doubt(
-        _ question: RouteQuestion, not first: RouteQuestion, about flow: Flow, inputs: [Int32: String]
+        _ question: RouteQuestion, not first: RouteQuestion, about flow: Flow, inputs: [Int32: InterfaceName]
     ) -> Doubt {
         if question.inputLink != first.inputLink { return .arrival }
         let names = Set(inputs.values)
@@ -127,7 +127,7 @@ public struct PolicyRules: Sendable {
 
     /// The rules that may say something else about the flow than they have said to the first question.
     private func openRules(
-        for flow: Flow, answeredFrom table: UInt32?, inputs: Set<String>
+        for flow: Flow, answeredFrom table: UInt32?, inputs: Set<InterfaceName>
     ) -> [PolicyRule] {
         let open = rules.filter { $0.isOpen(for: flow, comingInBy: inputs) }
         guard let table, !open.isEmpty, !open.contains(where: { $0.action == .goTo }) else { return open }

@@ -9,7 +9,7 @@ public struct UnnamedUplinks: Equatable, Sendable {
     /// One link.
     struct Way: Equatable, Sendable {
         let family: AddressFamily
-        let name: String
+        let name: InterfaceName
         /// Whose traffic it is, for people: `192.168.0.0/16 and 3 more`.
         let sources: String
     }
@@ -48,7 +48,7 @@ public struct UnnamedUplinks: Equatable, Sendable {
     var claims: [String] { claims { _ in true } }
 
     /// Those of the links that the caller wants to hear of.
-    func claims(where isOfInterest: (String) -> Bool) -> [String] {
+    func claims(where isOfInterest: (InterfaceName) -> Bool) -> [String] {
         ways.filter { isOfInterest($0.name) }.map(claim)
     }
 

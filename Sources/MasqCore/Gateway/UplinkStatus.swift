@@ -22,7 +22,7 @@ public struct UplinkStatus: Equatable, Sendable {
     /// One uplink.
     public struct Uplink: Equatable, Sendable {
         /// The link's name.
-        public let name: String
+        public let name: InterfaceName
         /// The link's index, where it is there.
         public let index: Int32?
         /// How it is.
@@ -39,7 +39,7 @@ public struct UplinkStatus: Equatable, Sendable {
     /// A link that is no uplink, and whose IPv6 network sources are mapped to.
     public struct Delegation: Equatable, Sendable {
         /// The link's name.
-        public let name: String
+        public let name: InterfaceName
         /// The network, as long as the source's; absent where there is none.
         public let network: IPNetwork?
 
@@ -70,7 +70,7 @@ public struct UplinkStatus: Equatable, Sendable {
 
     /// Looks at the links that a configuration is about.
     public init(_ configuration: Configuration, _ links: Links) {
-        var names: Set<String> = []
+        var names: Set<InterfaceName> = []
         for pattern in configuration.outbound.flatMap(\.outInterfaces) {
             if case .name(let name) = pattern { names.insert(name) }
             names.formUnion(links.byIndex.values.lazy.map(\.name).filter(pattern.matches))
@@ -197,11 +197,11 @@ extension UplinkStatus.Uplink {
     }
 
     /// The name that this link had, if it has another one now.
-    fileprivate func oldName(in earlier: UplinkStatus) -> String? {
+    fileprivate func oldName(in earlier: UplinkStatus) -> InterfaceName? {
         earlier.uplinks.first { index != nil && $0.index == index && $0.name != name }?.name
     }
 
-    fileprivate func news(since old: UplinkStatus.Uplink?, renamedFrom oldName: String?) -> String {
+    fileprivate func news(since old: UplinkStatus.Uplink?, renamedFrom oldName: InterfaceName?) -> String {
         let rename = oldName.map { " (it was \($0))" } ?? ""
         switch (old?.state, state) {
         case (.up(let before)?, .up(let addresses)) where old?.index == index:

@@ -13,6 +13,8 @@ public enum InterfacePatternSyntaxError: Error, Equatable, Sendable {
     case whitespace
     /// A double quote or a backslash, which nft can't write.
     case quote(Character)
+    /// A character that is not seen, or changes how others are seen.
+    case invisible(Unicode.Scalar)
     /// An asterisk that is not the last character.
     case innerAsterisk
     /// An asterisk alone.
@@ -31,6 +33,11 @@ extension InterfacePatternSyntaxError: CustomStringConvertible {
         case .separator(let character): "an interface name can't contain \"\(character)\""
         case .whitespace: "an interface name can't contain spaces or control characters"
         case .quote(let character): "masqd does not support an interface name that contains \(character)"
+        case .invisible(let scalar):
+            """
+            masqd does not support an interface name that contains U+\(String(scalar.value, radix: 16, uppercase: true)), \
+            which is not seen
+            """
         case .innerAsterisk: "\"*\" may only be the last character"
         case .everyInterface:
             "would masquerade into the private network too, name the interfaces of the uplink"
@@ -53,7 +60,11 @@ extension InterfacePattern {
             case "/", ":": throw .separator(Character(scalar))
             case "\"", "\\": throw .quote(Character(scalar))
             case "\0"..." ", "\u{7F}": throw .whitespace
-            default: break
+            default:
+                // Of such a character people would see something else than what is there, in nft's listing too.
+                guard scalar.isPrintable(isFirst: scalar == text.unicodeScalars.first) else {
+                    throw .invisible(scalar)
+                }
             }
         }
         if bytes.contains(0xA0) { throw .whitespace }
@@ -64,9 +75,9 @@ extension InterfacePattern {
         if bytes.dropLast().contains(UInt8(ascii: "*")) { throw .innerAsterisk }
         let beginning = String(decoding: bytes.dropLast(), as: UTF8.self)
         switch bytes.last {
-        case UInt8(ascii: "*"): self = .prefix(beginning)
+        case UInt8(ascii: "*"): self = .prefix(InterfaceName(beginning))
         case UInt8(ascii: "+"): throw .plus(beginning + "*")
-        default: self = .name(text)
+        default: self = .name(InterfaceName(text))
         }
     }
 }

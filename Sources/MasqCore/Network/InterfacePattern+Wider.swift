@@ -5,10 +5,10 @@ extension InterfacePattern {
     var widerGlobs: [InterfacePattern] {
         let (bytes, longest) =
             switch self {
-            case .name(let name): (Array(name.utf8), name.utf8.count)
-            case .prefix(let prefix): (Array(prefix.utf8), prefix.utf8.count - 1)
+            case .name(let name): (name.bytes, name.byteCount)
+            case .prefix(let prefix): (prefix.bytes, prefix.byteCount - 1)
             }
         guard longest > 0 else { return [] }
-        return (1...longest).reversed().map { .prefix(String(decoding: bytes.prefix($0), as: UTF8.self)) }
+        return (1...longest).reversed().map { .prefix(InterfaceName(bytes.prefix($0))) }
     }
 }

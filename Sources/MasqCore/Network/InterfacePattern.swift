@@ -3,17 +3,20 @@
 /// What a rule may say about an interface: its whole name, or how its name begins.
 public enum InterfacePattern: Hashable, Sendable {
     /// A name of 1 to 15 bytes.
-    case name(String)
+    case name(InterfaceName)
     /// A beginning of 1 to 14 bytes, written with an asterisk behind it.
-    case prefix(String)
+    case prefix(InterfaceName)
 
     /// Whether an interface of this name is meant.
-    public func matches(_ name: String) -> Bool {
+    public func matches(_ name: InterfaceName) -> Bool {
         switch self {
-        case .name(let own): own.utf8.elementsEqual(name.utf8)
-        case .prefix(let prefix): name.utf8.starts(with: prefix.utf8)
+        case .name(let own): own == name
+        case .prefix(let prefix): name.hasPrefix(prefix)
         }
     }
+
+    /// The whole name; nothing for the beginning of one.
+    public var wholeName: InterfaceName? { if case .name(let name) = self { name } else { nil } }
 
     /// Whether every interface that the other pattern means is meant by this one too.
     public func covers(_ other: InterfacePattern) -> Bool {
@@ -29,8 +32,8 @@ extension InterfacePattern: CustomStringConvertible {
     /// As written in the configuration: `ppp0` or `ppp*`.
     public var description: String {
         switch self {
-        case .name(let name): name
-        case .prefix(let prefix): prefix + "*"
+        case .name(let name): "\(name)"
+        case .prefix(let prefix): "\(prefix)*"
         }
     }
 }

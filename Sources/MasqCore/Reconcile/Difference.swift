@@ -7,8 +7,8 @@ public enum Change: Equatable, Sendable {
     case addObject(Snapshot.StatefulObject)
     case deleteObject(Snapshot.StatefulObject)
     case addFlowtable(String, Snapshot.FlowtableState)
-    case addDevices(flowtable: String, Snapshot.FlowtableState, Set<String>)
-    case deleteDevices(flowtable: String, Snapshot.FlowtableState, Set<String>)
+    case addDevices(flowtable: String, Snapshot.FlowtableState, Set<InterfaceName>)
+    case deleteDevices(flowtable: String, Snapshot.FlowtableState, Set<InterfaceName>)
     case deleteFlowtable(String)
     case addSet(String, Snapshot.SetShape)
     case deleteSet(String)
@@ -30,7 +30,7 @@ extension Change: CustomStringConvertible {
         case .addObject(let object), .deleteObject(let object): "\(object)"
         case .addFlowtable(let name, _), .deleteFlowtable(let name): "flowtable \(name)"
         case .addDevices(let name, _, let devices), .deleteDevices(let name, _, let devices):
-            "devices \(devices.sorted().joined(separator: ", ")) of flowtable \(name)"
+            "devices \(devices.sorted().map(\.description).joined(separator: ", ")) of flowtable \(name)"
         case .addSet(let name, _), .deleteSet(let name): "set \(name)"
         case .addElements(let set, _), .deleteElements(let set, _), .flushSet(let set):
             "elements of set \(set)"

@@ -67,9 +67,9 @@ public enum Event: Equatable, Sendable {
     /// The timer of `startRoutingTimer` fired.
     case routingTimerFired
     /// A target of `sendProbes` answered through this interface.
-    case probeAnswered(interface: String)
+    case probeAnswered(interface: InterfaceName)
     /// Nobody could be asked through this interface.
-    case probeFailed(interface: String, reason: String)
+    case probeFailed(interface: InterfaceName, reason: String)
     /// The timer of `startProbeTimer` fired.
     case probeTimerFired
     /// Nothing of the last `commit` took effect.
@@ -194,7 +194,7 @@ public enum Action: Equatable, Sendable {
     /// Delete the table.
     case removeTable
     /// Let the kernel choose IPv6 sources for a link among the link's own addresses alone, or no longer so.
-    case restrictSources(link: Int32, name: String, Bool)
+    case restrictSources(link: Int32, name: InterfaceName, Bool)
     /// Set a family's forwarding switch.
     case setForwarding(AddressFamily, Bool)
     /// Send `retryTimerFired` after this time.

@@ -32,7 +32,7 @@ struct FlowtableChanges {
     }
 
     private mutating func tie(
-        _ name: String, _ flowtable: Snapshot.FlowtableState, _ devices: Set<String>
+        _ name: String, _ flowtable: Snapshot.FlowtableState, _ devices: Set<InterfaceName>
     ) {
         if !devices.isEmpty { tied.append(.addDevices(flowtable: name, flowtable, devices)) }
     }

@@ -25,10 +25,10 @@ public struct Snapshot: Equatable, Sendable {
         /// `NFTA_FLOWTABLE_FLAGS`.
         public var flags: UInt32
         /// The names of the links that it is tied to.
-        public var devices: Set<String>
+        public var devices: Set<InterfaceName>
 
         /// Makes a flowtable.
-        public init(priority: Int32 = 0, flags: UInt32, devices: Set<String> = []) {
+        public init(priority: Int32 = 0, flags: UInt32, devices: Set<InterfaceName> = []) {
             self.priority = priority
             self.flags = flags
             self.devices = devices

@@ -89,7 +89,7 @@ public enum FieldValue: Hashable, Sendable {
     case port(UInt16)
     case mark(UInt32)
     case interfaceIndex(Int32)
-    case interface(String)
+    case interface(InterfaceName)
 
     /// Appends the value as the kernel has it in a register, without filling.
     func append(to bytes: inout [UInt8]) {
@@ -105,10 +105,10 @@ public enum FieldValue: Hashable, Sendable {
         case .mark(let mark): withUnsafeBytes(of: mark) { bytes.append(contentsOf: $0) }
         case .interfaceIndex(let index): withUnsafeBytes(of: index) { bytes.append(contentsOf: $0) }
         case .interface(let name):
-            let length = min(name.utf8.count, ElementType.Field.interfaceName.byteCount - 1)
-            bytes.append(contentsOf: name.utf8.prefix(length))
+            let own = name.bytes
+            bytes.append(contentsOf: own)
             bytes.append(
-                contentsOf: repeatElement(0, count: ElementType.Field.interfaceName.byteCount - length))
+                contentsOf: repeatElement(0, count: ElementType.Field.interfaceName.byteCount - own.count))
         }
     }
 
@@ -126,7 +126,7 @@ public enum FieldValue: Hashable, Sendable {
             // Others than masqd's are in no map of masqd's.
             self = .transport(Rule.TransportProtocol(rawValue: UInt8(truncatingIfNeeded: number)) ?? .tcp)
         case .interfaceName:
-            self = .interface(String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self))
+            self = .interface(InterfaceName(bytes))
         }
     }
 

@@ -19,12 +19,12 @@ public struct Flowtable: Equatable, Sendable {
     /// A link, by name and by index: one that went and came back has to be tied again.
     public struct Device: Hashable, Sendable {
         /// The link's name.
-        public let name: String
+        public let name: InterfaceName
         /// The link's index.
         public let index: Int32
 
         /// Makes a device.
-        public init(name: String, index: Int32) {
+        public init(name: InterfaceName, index: Int32) {
             self.name = name
             self.index = index
         }
@@ -58,5 +58,5 @@ public struct Flowtable: Equatable, Sendable {
     }
 
     /// The links' names, sorted.
-    public var deviceNames: [String] { Set(devices.map(\.name)).sorted() }
+    public var deviceNames: [InterfaceName] { Set(devices.map(\.name)).sorted() }
 }

@@ -23,8 +23,8 @@ extension Ruleset {
     /// What a set or map has for its only element.
     fileprivate enum SingleElement {
         case network(IPNetwork)
-        case interface(String)
-        case jump(interface: String, chain: String)
+        case interface(InterfaceName)
+        case jump(interface: InterfaceName, chain: String)
     }
 }
 

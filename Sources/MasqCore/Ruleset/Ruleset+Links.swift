@@ -24,9 +24,9 @@ public enum LinkSource: Equatable, Sendable {
     /// For each link that a pattern means its IPv6 network of this length: `ifname : interval ipv6_addr`.
     ///
     /// With `from` that link's network stands for those of all.
-    case prefixByLink([InterfacePattern], length: Int, from: String?)
+    case prefixByLink([InterfacePattern], length: Int, from: InterfaceName?)
     /// The IPv6 networks of this length of the links that a pattern means, or of the one link.
-    case prefixes([InterfacePattern], length: Int, from: String?)
+    case prefixes([InterfacePattern], length: Int, from: InterfaceName?)
 
     /// The indexes of the links that a pattern means, and that have no address to masquerade to.
     case withoutAddress(AddressFamily, [InterfacePattern], hidden: AddressRanges)
@@ -97,8 +97,8 @@ public enum LinkSource: Equatable, Sendable {
         key: [.interfaceName], data: [.ipv6Address], isDataInterval: true)
 
     private static func prefixes(
-        _ links: Links, _ patterns: [InterfacePattern], _ length: Int, _ from: String?
-    ) -> [(name: String, network: IPNetwork)] {
+        _ links: Links, _ patterns: [InterfacePattern], _ length: Int, _ from: InterfaceName?
+    ) -> [(name: InterfaceName, network: IPNetwork)] {
         links.byIndex.values.compactMap { link in
             guard patterns.contains(where: { $0.matches(link.name) }) else { return nil }
             return links.prefix(of: link, from: from, length: length).map { (link.name, $0) }

@@ -53,9 +53,9 @@ public struct Ruleset: Equatable, Sendable {
         /// `type ipv4_addr` or `ipv6_addr`, `flags interval`.
         case addresses(AddressRanges)
         /// `type ifname`: whole interface names.
-        case interfaces(Set<String>)
+        case interfaces(Set<InterfaceName>)
         /// `type ifname : verdict`: for each whole interface name the chain to jump to.
-        case jumps([String: String])
+        case jumps([InterfaceName: String])
         /// `type ipv4_addr : verdict` or `ipv6_addr`: for each address the chain to jump to.
         case addressJumps(AddressFamily, [IPAddress: String])
         /// Keys of several fields, and what a map holds for them.

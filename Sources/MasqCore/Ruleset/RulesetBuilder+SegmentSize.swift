@@ -19,7 +19,7 @@ extension RulesetBuilder {
 
     /// The set of the uplinks' whole names, for those that need no chain of their own.
     var uplinkNames: Ruleset.NamedSet? {
-        let names = exactUplinks.map { "\($0.pattern)" }
+        let names = uplinks.compactMap(\.pattern.wholeName)
         return names.isEmpty ? nil : .init("uplinks", .interfaces(Set(names)))
     }
 

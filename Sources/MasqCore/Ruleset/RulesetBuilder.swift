@@ -142,7 +142,9 @@ struct RulesetBuilder {
 
     /// The map from interfaces' whole names to their chains.
     func jumps(_ page: Page, of uplinks: [Uplink]) -> Ruleset.NamedSet {
-        let entries = uplinks.filter(\.isExact).map { ("\($0.pattern)", $0.chainName(page)) }
+        let entries = uplinks.compactMap { uplink in
+            uplink.pattern.wholeName.map { ($0, uplink.chainName(page)) }
+        }
         return Ruleset.NamedSet(page.rawValue, .jumps(Dictionary(uniqueKeysWithValues: entries)))
     }
 
@@ -217,7 +219,7 @@ struct BlockNames {
     /// The set of the whole names among its interfaces.
     var interfaces: String { "\(counter)_interfaces" }
 
-    var exactInterfaces: Set<String> {
+    var exactInterfaces: Set<InterfaceName> {
         Set(block.outInterfaces.compactMap { if case .name(let name) = $0 { name } else { nil } })
     }
 
@@ -260,7 +262,7 @@ struct Uplink {
     let blocks: [Int]
 
     /// Whether it is a whole name.
-    var isExact: Bool { if case .name = pattern { true } else { false } }
+    var isExact: Bool { pattern.wholeName != nil }
 
     /// `outward_ppp0`: a name that nft's syntax takes and that no other interface's chain has.
     ///

@@ -54,7 +54,7 @@ struct RoutingPlan: Equatable, Sendable {
         let routing = configuration.policyRouting
         let uplinks = configuration.uplinks
         func add(
-            _ group: UInt32, _ place: Int, mark: RoutingRule.Mark? = nil, outInterface: String? = nil,
+            _ group: UInt32, _ place: Int, mark: RoutingRule.Mark? = nil, outInterface: InterfaceName? = nil,
             _ action: RoutingRule.Action
         ) {
             rules.insert(
@@ -171,7 +171,7 @@ extension Configuration {
             else { continue }
             tables[table] = marks.number(in: mark.value)
         }
-        var known: [String: Int] = [:]
+        var known: [InterfaceName: Int] = [:]
         for rule in rules {
             guard let name = rule.outInterface, case .lookUp(let table, _) = rule.action else { continue }
             known[name] = tables[table]

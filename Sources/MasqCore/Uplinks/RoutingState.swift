@@ -31,7 +31,7 @@ public struct RoutingRule: Hashable, Sendable {
     /// Only packets whose mark has this value in these bits.
     public var mark: Mark?
     /// Only packets of sockets that are bound to this interface.
-    public var outInterface: String?
+    public var outInterface: InterfaceName?
     /// What they are told.
     public var action: Action
 
@@ -59,7 +59,7 @@ public struct RoutingRule: Hashable, Sendable {
 
     /// Makes a rule.
     public init(
-        family: AddressFamily, priority: UInt32, mark: Mark? = nil, outInterface: String? = nil,
+        family: AddressFamily, priority: UInt32, mark: Mark? = nil, outInterface: InterfaceName? = nil,
         _ action: Action
     ) {
         self.family = family

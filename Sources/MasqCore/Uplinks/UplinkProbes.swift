@@ -8,11 +8,11 @@ struct UplinkProbes: Sendable {
     private var rounds: [Int: Rounds] = [:]
     private var isRunning = false
     /// Why nobody could be asked through an interface, as it was told last.
-    private var failures: [String: String] = [:]
+    private var failures: [InterfaceName: String] = [:]
 
     /// One uplink's rounds.
     fileprivate struct Rounds: Sendable {
-        let interface: String
+        let interface: InterfaceName
         /// The link is there; without it there is nothing to ask through.
         var isPossible = false
         var isUnanswered = false
@@ -53,14 +53,14 @@ struct UplinkProbes: Sendable {
     /// A link that has just come up has routes a moment later.
     private static let firstRoundMilliseconds = 100
 
-    mutating func answered(_ interface: String) {
+    mutating func answered(_ interface: InterfaceName) {
         for number in rounds.keys where rounds[number]?.interface == interface {
             rounds[number]?.hasAnswer = true
         }
     }
 
     /// Nobody was asked: the round says nothing. Says whether that is news.
-    mutating func failed(_ interface: String, _ reason: String) -> Bool {
+    mutating func failed(_ interface: InterfaceName, _ reason: String) -> Bool {
         for number in rounds.keys where rounds[number]?.interface == interface {
             rounds[number]?.isAsked = false
         }
@@ -108,14 +108,14 @@ extension UplinkProbes.Rounds {
 /// One round's questions through one uplink.
 public struct Probe: Hashable, Sendable {
     /// The interface that they leave by.
-    public var interface: String
+    public var interface: InterfaceName
     /// The mark that routes them by it.
     public var mark: UInt32
     /// Whom to ask.
     public var targets: [SocketAddress]
 
     /// Makes a round's questions.
-    public init(interface: String, mark: UInt32, targets: [SocketAddress]) {
+    public init(interface: InterfaceName, mark: UInt32, targets: [SocketAddress]) {
         self.interface = interface
         self.mark = mark
         self.targets = targets

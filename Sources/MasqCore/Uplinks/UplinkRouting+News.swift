@@ -58,7 +58,7 @@ extension UplinkRouting {
     mutating func warnings(
         _ configuration: Configuration, _ links: Links, _ state: RoutingState
     ) -> [Action] {
-        var now: Set<String> = []
+        var now: Set<InterfaceName> = []
         for uplink in configuration.uplinks {
             guard let link = links.named(uplink.interface) else { continue }
             // The stricter of the two counts (ip-sysctl in the kernel's documentation), and 2 is loose.
@@ -71,21 +71,22 @@ extension UplinkRouting {
                 .warning,
                 """
                 rp_filter of \(name) is strict: what comes in by it is dropped while another uplink is preferred; \
-                to permit it: sysctl -w net/ipv4/conf/\(name)/rp_filter=2
+                to permit it: sysctl -w \(name.shellWord(from: "net/ipv4/conf/", to: "/rp_filter"))=2
                 """)
         }
     }
 
     /// What comes of the changes that the kernel refused, as it goes on behind the reason.
     func loss(_ configuration: Configuration) -> String {
-        var left: Set<String> = []
+        var left: Set<InterfaceName> = []
         for change in refused {
             guard case .setRoute(let route) = change,
                 let uplink = configuration.uplinks.first(where: { $0.routingTable == route.table })
             else { return "connections may leave by the wrong uplink" }
             left.insert(uplink.interface)
         }
-        return "\(left.sorted().joined(separator: ", ")) is left out of [[uplink]] until the kernel takes it"
+        return
+            "\(left.sorted().map(\.description).joined(separator: ", ")) is left out of [[uplink]] until the kernel takes it"
     }
 }
 

@@ -15,12 +15,12 @@ struct UplinkRouting: Sendable {
     var pending: (plan: RoutingPlan, changes: [RoutingChange], repaired: Int?)?
     var probes = UplinkProbes()
     /// The last thing told of each uplink, by its interface.
-    var told: [String: UplinkCondition] = [:]
+    var told: [InterfaceName: UplinkCondition] = [:]
     /// The interfaces of uplinks that were usable, and not lost since.
-    var alive: Set<String> = []
+    var alive: Set<InterfaceName> = []
     /// The interface that new connections were said to leave by last.
-    var preferred: String?
-    var strict: Set<String> = []
+    var preferred: InterfaceName?
+    var strict: Set<InterfaceName> = []
     /// Why the last attempt failed, and how many did in a row.
     var failure: String?
     var failures = 0
@@ -190,7 +190,7 @@ extension UplinkRouting {
         return (outcome.isNews ? reconcile(configuration, links) : []) + outcome.actions
     }
 
-    mutating func probeAnswered(_ interface: String) -> [Action] {
+    mutating func probeAnswered(_ interface: InterfaceName) -> [Action] {
         probes.answered(interface)
         return []
     }
@@ -198,7 +198,7 @@ extension UplinkRouting {
 
 extension UplinkRouting {
     mutating func probeFailed(
-        _ interface: String, _ reason: String, _ configuration: Configuration?
+        _ interface: InterfaceName, _ reason: String, _ configuration: Configuration?
     ) -> [Action] {
         guard probes.failed(interface, reason),
             let uplink = configuration?.uplinks.first(where: { $0.interface == interface })

@@ -75,8 +75,9 @@ struct ForeignValue {
 
     /// A whole name with its NUL, or the beginning of one without.
     private static func linkName(_ bytes: [UInt8]) -> InterfacePattern? {
-        // What is no UTF-8 has no word here, and so is not known.
-        guard let name = String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self), !name.isEmpty else {
+        let name = InterfaceName(bytes)
+        // Without a NUL in all of the field it is no interface's.
+        guard !name.isEmpty, bytes.contains(0) || bytes.count <= InterfaceName.maximumByteCount else {
             return nil
         }
         return bytes.contains(0) ? .name(name) : .prefix(name)

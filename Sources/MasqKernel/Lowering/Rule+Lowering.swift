@@ -33,7 +33,7 @@ extension Rule.Match {
         case .interface(let direction, .prefix(let prefix)):
             // oifname "ppp*": as many bytes as the prefix has
             rule.loadInterfaceName(direction)
-            rule.compare(Array(prefix.utf8))
+            rule.compare(prefix.bytes)
         case .interfaceIn(let direction, let set):
             // iifname @set
             rule.loadInterfaceName(direction)

@@ -236,8 +236,8 @@ extension Expression {
 }
 
 /// An interface's name as the kernel compares it: padded with NULs to IFNAMSIZ.
-func interfaceNameKey(_ name: String) -> [UInt8] {
-    let bytes = Array(name.utf8.prefix(Int(IFNAMSIZ) - 1))
+func interfaceNameKey(_ name: InterfaceName) -> [UInt8] {
+    let bytes = name.bytes
     return bytes + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - bytes.count)
 }
 

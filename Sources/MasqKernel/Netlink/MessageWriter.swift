@@ -75,6 +75,9 @@ struct MessageWriter: ~Copyable {
     /// Writes an attribute of a name and its NUL.
     mutating func attribute(_ type: Int, _ name: ForeignName) { attribute(type, name.bytes + [0]) }
 
+    /// Writes an attribute of an interface's name and its NUL.
+    mutating func attribute(_ type: Int, _ name: InterfaceName) { attribute(type, name.bytes + [0]) }
+
     /// Writes an attribute of a number in network order.
     mutating func attribute(_ type: Int, bigEndian value: UInt32) {
         append(UInt16(8))

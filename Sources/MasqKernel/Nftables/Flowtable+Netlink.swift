@@ -11,7 +11,7 @@ extension Snapshot.FlowtableState {
         self.init(
             priority: Int32(bitPattern: hook?.nested.number(NFTA_FLOWTABLE_HOOK_PRIORITY.rawValue) ?? 0),
             flags: attributes.number(NFTA_FLOWTABLE_FLAGS.rawValue) ?? 0,
-            devices: Set(devices?.nested.map(\.string) ?? []))
+            devices: Set(devices?.nested.map { InterfaceName($0.bytes) } ?? []))
     }
 }
 
@@ -30,7 +30,7 @@ extension NftablesConnection {
 
 extension MessageWriter {
     /// Writes a flowtable's hook, with the links that it is or will be tied to.
-    mutating func hook(of flowtable: Snapshot.FlowtableState, devices: Set<String>) {
+    mutating func hook(of flowtable: Snapshot.FlowtableState, devices: Set<InterfaceName>) {
         nest(Int(NFTA_FLOWTABLE_HOOK.rawValue)) {
             $0.attribute(Int(NFTA_FLOWTABLE_HOOK_NUM.rawValue), bigEndian: UInt32(NF_NETDEV_INGRESS.rawValue))
             $0.attribute(

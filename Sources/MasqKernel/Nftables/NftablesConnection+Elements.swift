@@ -75,21 +75,22 @@ extension Attribute {
 private struct InterfaceJumps: ElementReader {
     /// A set has names only.
     let isMap: Bool
-    private var chains: [String: String] = [:]
-    /// Whether the name alone would not find an element: its bytes are no text, or have no NUL at the end, or there are none.
+    private var chains: [InterfaceName: String] = [:]
+    /// Whether the name alone would not find an element: its bytes have no NUL at the end, or more behind it, or there are none.
     private var hasStrangers = false
 
     init(isMap: Bool) { self.isMap = isMap }
 
     mutating func read(_ attributes: Attributes) {
-        var name: String?
+        var name: InterfaceName?
         var chain = ""
         for attribute in attributes {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue:
                 guard let key = attribute.nested.first(where: { _ in true }) else { break }
-                name = key.string
-                hasStrangers = hasStrangers || Array(key.bytes) != interfaceNameKey(key.string)
+                let own = InterfaceName(key.bytes)
+                name = own
+                hasStrangers = hasStrangers || Array(key.bytes) != interfaceNameKey(own)
             case NFTA_SET_ELEM_DATA.rawValue:
                 chain = attribute.nested.first { _ in true }.map(\.jumpTarget) ?? ""
             default: break

@@ -11,7 +11,7 @@ import MasqCore
 public struct ProbeConnections: ~Copyable {
     private let epoll: Descriptor
     /// Sockets that wait for an answer, and the interface that each is bound to.
-    private var waiting: [CInt: String] = [:]
+    private var waiting: [CInt: InterfaceName] = [:]
 
     /// Makes an empty collection.
     ///
@@ -33,10 +33,10 @@ public struct ProbeConnections: ~Copyable {
     ///
     /// - Returns: the interfaces through which nobody could be asked, and why: `EAFNOSUPPORT` or `EPERM` where the unit
     ///   does not let masqd speak IP.
-    public mutating func begin(_ probes: [Probe]) -> [String: SystemError] {
+    public mutating func begin(_ probes: [Probe]) -> [InterfaceName: SystemError] {
         for descriptor in waiting.keys { close(descriptor) }
         waiting = [:]
-        var failures: [String: SystemError] = [:]
+        var failures: [InterfaceName: SystemError] = [:]
         for probe in probes {
             var asked = 0
             var failure: SystemError?
@@ -62,11 +62,12 @@ public struct ProbeConnections: ~Copyable {
         var isKept = false
         defer { if !isKept { close(descriptor) } }
         var mark = probe.mark
+        let interface = probe.interface.bytes
         // Without both it might leave by another uplink, and claim that this one works.
         guard setsockopt(descriptor, SOL_SOCKET, SO_MARK, &mark, socklen_t(MemoryLayout<UInt32>.size)) == 0,
             setsockopt(
-                descriptor, SOL_SOCKET, SO_BINDTODEVICE, probe.interface,
-                socklen_t(probe.interface.utf8.count)) == 0
+                descriptor, SOL_SOCKET, SO_BINDTODEVICE, interface,
+                socklen_t(interface.count)) == 0
         else {
             if errno == ENODEV { return }  // it has just gone: no answer
             throw SystemError("probe", name)
@@ -90,8 +91,8 @@ public struct ProbeConnections: ~Copyable {
     /// Takes what came of the questions, and never waits.
     ///
     /// - Returns: the interfaces through which somebody answered.
-    public mutating func answers() -> Set<String> {
-        var interfaces: Set<String> = []
+    public mutating func answers() -> Set<InterfaceName> {
+        var interfaces: Set<InterfaceName> = []
         var events = [epoll_event](repeating: epoll_event(), count: 16)
         while case let count = epoll_wait(epoll.number, &events, CInt(events.count), 0), count > 0 {
             for event in events.prefix(Int(count)) {

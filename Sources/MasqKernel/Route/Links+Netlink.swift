@@ -18,7 +18,7 @@ extension Links {
         var master: Int32?
         for attribute in message.attributes(after: 16) {
             switch Int(attribute.type) {
-            case IFLA_IFNAME: link.name = attribute.string
+            case IFLA_IFNAME: link.name = InterfaceName(attribute.bytes)
             case IFLA_CARRIER: link.hasCarrier = attribute.bytes.first != 0
             case IFLA_MTU: link.mtu = Int(attribute.native32)
             case IFLA_LINK: link.lowerIndex = Int32(bitPattern: attribute.native32)

@@ -26,7 +26,7 @@ extension PolicyRule {
             case FRA_TABLE: table = attribute.native32
             case FRA_DST: destination = attribute.network(family, prefixLength: payload[1])
             case FRA_SRC: source = attribute.network(family, prefixLength: payload[2])
-            case FRA_IIFNAME: inInterface = attribute.string
+            case FRA_IIFNAME: inInterface = InterfaceName(attribute.bytes)
             case FRA_FWMARK: mark.value = attribute.native32
             case FRA_FWMASK: (mark.mask, hasMask) = (attribute.native32, true)
             case FRA_PROTOCOL: isOwn = attribute.bytes.first == RoutingState.ownProtocol

@@ -34,11 +34,11 @@ extension RoutingRule {
         let payload = message.payload
         guard payload.count >= 12, let family = AddressFamily(rawValue: payload[0]) else { return nil }
         var values: [Int: UInt32] = [:]
-        var name: String?
+        var name: InterfaceName?
         var owner: UInt8 = 0
         for attribute in message.attributes(after: 12) {
             switch Int(attribute.type) {
-            case FRA_OIFNAME: name = attribute.string
+            case FRA_OIFNAME: name = InterfaceName(attribute.bytes)
             case FRA_PROTOCOL: owner = attribute.bytes.first ?? 0
             case let type: values[type] = attribute.native32
             }

@@ -4,42 +4,38 @@ import Glibc
 import MasqCore
 
 /// Reads whole files into memory, of a size that a person could have written or a program generated.
+///
+/// The files need not be root's: a list of networks is written by whoever keeps it. So nothing but a regular
+/// file is opened at all, and reading one never waits for anybody: neither for the holder of a lease, nor at
+/// a pipe.
 public enum ConfigurationFile {
     /// The largest file that is read: room for some 800 000 networks.
     public static let maximumSize = 16 << 20
 
-    /// How long a pipe may take to its end: the daemon stands still meanwhile.
+    /// How long a pipe may take to its end.
     private static let pipeLimit = Duration.seconds(5)
 
-    /// Reads a regular file, or a pipe to its end, and hands the bytes to the caller.
+    /// Reads a regular file and hands the bytes to the caller.
     ///
-    /// - Throws: ``SystemError``: `EISDIR` for a directory, `EFBIG` beyond ``maximumSize``, `ETIMEDOUT` for a pipe that does
-    ///   not end.
+    /// - Parameter acceptsPipe: whether a pipe is read too, to its end, for which it has five seconds.
+    /// - Throws: ``SystemError``: `EISDIR` for a directory, `EINVAL` for other kinds of files, `EFBIG` beyond
+    ///   ``maximumSize``, `EAGAIN` for a file with a lease or one of the kernel's that has nothing to read
+    ///   yet, `ETIMEDOUT` for a pipe that does not end.
     public static func read<Result>(
-        _ path: String, _ body: (Span<UInt8>) -> Result
+        _ path: String, acceptsPipe: Bool = false, _ body: (Span<UInt8>) -> Result
     ) throws(SystemError) -> Result {
-        let quoted = "\"\(path)\""
-        // Not to wait for a pipe that nobody writes to: the daemon would stand still.
-        let file = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), "open", quoted)
-        var status = stat()
-        guard fstat(file.number, &status) == 0 else { throw SystemError("examine", quoted) }
-        var isPipe = false
-        switch status.st_mode & S_IFMT {
-        case S_IFDIR: throw SystemError("read", quoted, code: EISDIR)
-        case S_IFREG: break
-        case S_IFIFO: isPipe = true
-        default: throw SystemError("read", "\(quoted), which is neither a file nor a pipe", code: EINVAL)
-        }
-
+        let quoted = "\"\(path.printableLine)\""
+        let opened = try Opened(path, quoted, acceptsPipe: acceptsPipe)
+        let isPipe = opened.isPipe
         // One byte more than fstat says, so that the end is found without growing; a pipe's size is 0.
-        var capacity = min(max(Int(status.st_size) + 1, 65536), maximumSize + 1)
+        var capacity = max(opened.size + 1, 65536)
         var storage = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 1)
         defer { storage.deallocate() }
         var count = 0
         let end = ContinuousClock.now + pipeLimit
         while true {
             // Without a writer, at the beginning, a read would be the end already.
-            if isPipe, !isReadable(file.number, until: end) {
+            if isPipe, !isReadable(opened.file.number, until: end) {
                 let reason = count == 0 ? "that nobody writes to" : "that nobody closes"
                 throw SystemError("read", "\(quoted), a pipe \(reason)", code: ETIMEDOUT)
             }
@@ -51,8 +47,8 @@ public enum ConfigurationFile {
                 storage.deallocate()
                 storage = larger
             }
-            let result = Glibc.read(file.number, storage + count, capacity - count)
-            if result < 0, errno == EINTR || errno == EAGAIN { continue }
+            let result = Glibc.read(opened.file.number, storage + count, capacity - count)
+            if result < 0, errno == EINTR || errno == EAGAIN && isPipe { continue }
             guard result >= 0 else { throw SystemError("read", quoted) }
             if result == 0 { break }
             count += result
@@ -75,8 +71,49 @@ public enum ConfigurationFile {
 
     /// Reads a file as UTF-8; bytes that are none are replaced.
     ///
-    /// - Throws: ``SystemError``, as ``read(_:_:)`` does.
+    /// - Throws: ``SystemError``, as ``read(_:acceptsPipe:_:)`` does.
     public static func text(_ path: String) throws(SystemError) -> String {
         try read(path) { bytes in bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) } }
+    }
+}
+
+/// An open file of a kind that is read, and no other: opening a device may already do something.
+private struct Opened: ~Copyable {
+    let file: Descriptor
+    let isPipe: Bool
+    /// What fstat says; at most ``ConfigurationFile/maximumSize``, and 0 for a pipe.
+    let size: Int
+
+    private init(file: consuming Descriptor, isPipe: Bool, size: Int) {
+        self.file = file
+        self.isPipe = isPipe
+        self.size = size
+    }
+
+    init(_ path: String, _ quoted: String, acceptsPipe: Bool) throws(SystemError) {
+        // Names the file, and neither opens it nor waits for it (O_PATH in open(2)).
+        let place = try Descriptor(open(path, __O_PATH | O_CLOEXEC), "open", quoted)
+        var status = stat()
+        guard fstat(place.number, &status) == 0 else { throw SystemError("examine", quoted) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG:
+            // One that grows while it is read is found out there.
+            guard status.st_size <= ConfigurationFile.maximumSize else {
+                throw SystemError("read", quoted, code: EFBIG)
+            }
+        case S_IFDIR: throw SystemError("read", quoted, code: EISDIR)
+        case S_IFIFO: break
+        default: throw SystemError("read", "\(quoted), which is neither a file nor a pipe", code: EINVAL)
+        }
+        // The same file, whatever the path leads to by now. A pipe that nobody writes to, and a file that its
+        // owner has a lease on (F_SETLEASE in fcntl(2)), would be waited for without O_NONBLOCK.
+        let flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        let file = try Descriptor(open("/proc/self/fd/\(place.number)", flags), "open", quoted)
+        let isPipe = status.st_mode & S_IFMT == S_IFIFO
+        // Refused only now: whoever waits for a reader learns that there will be none.
+        guard acceptsPipe || !isPipe else {
+            throw SystemError("read", "\(quoted), which is a pipe and no file", code: EINVAL)
+        }
+        self.init(file: file, isPipe: isPipe, size: isPipe ? 0 : Int(status.st_size))
     }
 }

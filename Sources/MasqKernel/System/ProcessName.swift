@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import Glibc
+import MasqCore
 
 /// Who a process is, for people who want to know which program changed their ruleset.
 public enum ProcessName {
@@ -10,7 +11,9 @@ public enum ProcessName {
     public static func describe(process: UInt32, name: String) -> String {
         guard process != 0 else { return "somebody" }
         let unit = unit(of: process).map { ", unit \($0)" } ?? ""
-        return "\(printable(name.isEmpty ? "a process" : name)) (pid \(process)\(unit))"
+        // TASK_COMM_LEN is 16.
+        let shown = name.isEmpty ? "a process" : String(printing: name.utf8, limit: 16)
+        return "\(shown) (pid \(process)\(unit))"
     }
 
     /// The systemd unit that a process's cgroup belongs to: the last component that ends like one.
@@ -23,13 +26,9 @@ public enum ProcessName {
             let bytes = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
             let components = String(decoding: bytes, as: UTF8.self).split(separator: "/")
             let found = components.last { $0.hasSuffix(".service") || $0.hasSuffix(".scope") }
-            unit = unit ?? found.map { printable(String($0)) }
+            // As systemd writes it, with its own backslashes.
+            unit = unit ?? found.map { String($0).printableLine.prefix(byteCount: 255) }
         }
         return unit
-    }
-
-    /// Names are chosen by whoever runs the process: nothing in them may reach a terminal as a command.
-    private static func printable(_ name: String) -> String {
-        String(String.UnicodeScalarView(name.unicodeScalars.map { (" "..."~").contains($0) ? $0 : "?" }))
     }
 }

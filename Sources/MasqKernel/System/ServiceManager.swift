@@ -2,16 +2,19 @@
 
 import CNetfilter
 import Glibc
+import MasqCore
 
 /// The service manager that started the process and wants to hear how it is; silent where there is none.
 ///
-/// The protocol is one datagram of `KEY=value` lines, described in sd_notify(3) and promised to stay as it is there;
-/// libsystemd would cost more memory than the rest of the daemon.
+/// The protocol is one datagram of `KEY=value` lines, described in sd_notify(3) and promised to stay as it is
+/// there; libsystemd would cost more memory than the rest of the daemon.
 public struct ServiceManager: ~Copyable {
     private let path: String
     private let socket: CInt
-    /// Told with the next message, since the manager had no room for it; of several only the last is of interest.
+    /// Said with the next message, since the manager had no room for them; of several only the last is of
+    /// interest.
     private var unsaidStatus: String?
+    private var unsaidReload: String?
     private var owesReady = false
     /// How often the watchdog wants to be fed, in milliseconds: half of `$WATCHDOG_USEC`.
     public let watchdogIntervalMilliseconds: Int?
@@ -21,11 +24,6 @@ public struct ServiceManager: ~Copyable {
         path = variable("NOTIFY_SOCKET") ?? ""
         let isUsable = path.hasPrefix("/") || path.hasPrefix("@")
         socket = isUsable ? Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) : -1
-        if socket >= 0 {
-            // What somebody waits for is worth a second of the loop's time, and not more: a manager may itself hang.
-            var limit = timeval(tv_sec: 1, tv_usec: 0)
-            setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
         let isMeant = variable("WATCHDOG_PID").map { Int32($0) == getpid() } ?? true
         let microseconds = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
         watchdogIntervalMilliseconds = isMeant && microseconds > 2000 ? microseconds / 2000 : nil
@@ -33,11 +31,15 @@ public struct ServiceManager: ~Copyable {
 
     deinit { if socket >= 0 { close(socket) } }
 
+    /// Whether somebody waits for what could not be said yet: then ``feedWatchdog()`` or any other message
+    /// says it.
+    public var owesAnswer: Bool { owesReady || unsaidReload != nil }
+
     /// The rules are in the kernel, or what was asked for is done.
     public mutating func ready(status: String) {
         owesReady = true
         unsaidStatus = status
-        send("", isAwaited: true)
+        send("")
     }
 
     /// A reload begins; ``ready(status:)`` ends it.
@@ -47,50 +49,56 @@ public struct ServiceManager: ~Copyable {
         // systemd compares it with its own clock to tell this reload from an earlier one.
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000
         owesReady = false
-        send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)\n", isAwaited: true)
+        unsaidReload = "RELOADING=1\nMONOTONIC_USEC=\(microseconds)\n"
+        send("")
     }
 
     /// What a status display shows.
     public mutating func status(_ text: String) {
         unsaidStatus = text
-        send("", isAwaited: false)
+        send("")
     }
 
     /// The process is about to end.
-    public mutating func stopping() { send("STOPPING=1\n", isAwaited: true) }
+    public mutating func stopping() { send("STOPPING=1\n") }
 
     /// The process is alive.
-    public mutating func feedWatchdog() { send("WATCHDOG=1\n", isAwaited: false) }
+    public mutating func feedWatchdog() { send("WATCHDOG=1\n") }
 
-    /// The longest status that is told, in bytes: systemd ignores a message of more than 4096, and READY=1 with it
-    /// (`NOTIFY_BUFFER_MAX` in src/core/manager.c).
+    /// The longest status that is told, in bytes: systemd ignores a message of more than 4096, and READY=1
+    /// with it (`NOTIFY_BUFFER_MAX` in src/core/manager.c).
     private static let maximumStatusLength = 2048
 
-    /// A status on one line, cut where it is too long, as that of an uplink with 254 addresses may be.
-    private static func line(_ status: String) -> String {
-        var line = ""
-        for character in status {
-            guard line.utf8.count + character.utf8.count <= maximumStatusLength else { return line + "…" }
-            line.append(character.isNewline ? " " : character)
-        }
-        return line
-    }
-
-    /// A manager that does not listen is no reason to stop routing: what it has no room for waits for the next message.
-    private mutating func send(_ lines: String, isAwaited: Bool) {
+    /// Says what is still to be said, and then the lines.
+    ///
+    /// The manager's socket is open to every user of the machine, so its queue may be full for as long as
+    /// somebody likes: no message waits for room.
+    private mutating func send(_ lines: String) {
         guard socket >= 0 else { return }
-        var message = owesReady ? "READY=1\n" : ""
-        if let unsaidStatus { message += "STATUS=\(Self.line(unsaidStatus))\n" }
-        message += lines
-        let flags = CInt(MSG_NOSIGNAL) | (isAwaited ? 0 : CInt(MSG_DONTWAIT))
-        let hasRoom = withUnixAddress(path) { address, length in
-            message.withUTF8 {
-                sendto(socket, $0.baseAddress, $0.count, flags, address, length) >= 0 || errno != EAGAIN
-            }
+        // A message of its own: of RELOADING=1 and READY=1 in one, systemd would take the reload for one that
+        // goes on.
+        if let unsaidReload {
+            guard hasSent(unsaidReload) else { return }
+            self.unsaidReload = nil
         }
-        guard hasRoom else { return }
+        var message = owesReady ? "READY=1\n" : ""
+        if let unsaidStatus {
+            message += "STATUS=\(unsaidStatus.printableLine.prefix(byteCount: Self.maximumStatusLength))\n"
+        }
+        message += lines
+        guard message.isEmpty || hasSent(message) else { return }
         owesReady = false
         unsaidStatus = nil
+    }
+
+    /// - Returns: whether it was sent, or nobody is there to hear it: that is no reason to stop routing.
+    private func hasSent(_ message: String) -> Bool {
+        let bytes = Array(message.utf8)
+        let flags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
+        return withUnixAddress(path) { address, length in
+            sendto(socket, bytes, bytes.count, flags, address, length) >= 0
+                || ![EAGAIN, ENOBUFS, ENOMEM, EINTR].contains(errno)
+        }
     }
 }
 

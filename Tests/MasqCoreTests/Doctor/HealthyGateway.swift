@@ -26,7 +26,7 @@ struct HealthyGateway {
                 .link("lo", 1, up: true, "127.0.0.1"),
                 .link("lan0", Self.lan, up: true, "192.168.1.1", "fd00:1::1", "fe80::1"), ppp,
             ]))
-        for name in ["lo", "lan0", "ppp0"] {
+        for name: InterfaceName in ["lo", "lan0", "ppp0"] {
             seen.linkSettings[name] = LinkSettings(
                 reversePathFilter: 0, isForwarding: true, acceptsAdvertisements: 1)
         }
@@ -73,7 +73,7 @@ struct HealthyGateway {
     }
 
     /// What is IPv6 is mapped to the prefix of a link.
-    mutating func mapPrefix(from name: String) {
+    mutating func mapPrefix(from name: InterfaceName) {
         guard let block = configuration?.outbound[0] else { return }
         var snat = SourceNAT(to: [.uplinkPrefix])
         snat.prefixFrom = name

@@ -216,7 +216,7 @@ struct ForeignFindingTests {
             chains: [
                 "FORWARD": [.init([.link(.source, .name("lan0"))], .accept), .init([.state(2)], .accept)]
             ])
-        for (name, count) in [("lan0", 0), ("lan1", 1)] {
+        for (name, count) in [("lan0", 0), ("lan1", 1)] as [(InterfaceName, Int)] {
             let links = Links([Link(index: 3, name: name, isUp: true, addresses: [address])])
             let audit = ForeignAudit(Configuration(origin: .commandLine, outbound: [block]), links)
             #expect(audit.report(on: ForeignRuleset([hook])).findings.count == count)

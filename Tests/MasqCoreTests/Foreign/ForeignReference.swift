@@ -78,7 +78,7 @@ struct ForeignReference {
 struct RandomForeignRules {
     var random: SplitMix64
 
-    private static let links = ["lan0", "lan1", "mv7", "ppp0", "other"]
+    private static let links: [InterfaceName] = ["lan0", "lan1", "mv7", "ppp0", "other"]
 
     mutating func ruleset() -> ForeignRuleset {
         var ruleset = ForeignRuleset((0..<Int.random(in: 1...3, using: &random)).map { hook($0) })
@@ -136,7 +136,7 @@ struct RandomForeignRules {
         switch Int.random(in: 0..<11, using: &random) {
         case 0: return .unknown
         case 1: return .link(side, .name(link))
-        case 2: return .link(side, .prefix(String(link.prefix(2))))
+        case 2: return .link(side, .prefix(InterfaceName(link.bytes.prefix(2))))
         case 3: return .linkIndex(side, .random(in: 1...6, using: &random))
         case 4: return .state(Bool.random(using: &random) ? 8 : 6)
         case 5, 6:

@@ -26,7 +26,7 @@ struct ForeignReviewTests {
         Links(
             try addresses.enumerated().map { index, link in
                 Link(
-                    index: Int32(index + 2), name: link.name, isUp: true,
+                    index: Int32(index + 2), name: InterfaceName(link.name), isUp: true,
                     addresses: [try #require(IPAddress(link.address))])
             })
     }
@@ -156,7 +156,7 @@ struct ForeignReviewTests {
         let inside = AddressRanges(family: .ipv4, networks: [try IPNetwork("10.1.0.0/16")])
         for _ in 0..<500 {
             let hook = rules.hook()
-            for (link, unknown) in [("lan0", 0), ("mv7", 0), (nil, 5)] as [(String?, UInt32)] {
+            for (link, unknown) in [("lan0", 0), ("mv7", 0), (nil, 5)] as [(InterfaceName?, UInt32)] {
                 for stage in ForeignPacket.Stage.allCases {
                     var packet = ForeignPacket(
                         family: .ipv4, inside: inside, insideLink: link.map { .init(.name($0), index: 3) },

@@ -11,7 +11,7 @@ struct ForeignVerdictTests {
         AddressRanges(family: .ipv4, networks: [try IPNetwork(text)])
     }
 
-    private static func packet(from link: String? = "lan0") throws -> ForeignPacket {
+    private static func packet(from link: InterfaceName? = "lan0") throws -> ForeignPacket {
         ForeignPacket(
             family: .ipv4, inside: try network("192.168.0.0/16"),
             insideLink: link.map { .init(.name($0), index: 2) }, uplink: .init(.name("ppp0"), index: 9))

@@ -7,7 +7,7 @@ import Testing
 @Suite("What rules of policy routing leave open about a flow")
 struct PolicyRulesTests {
     private static let main: UInt32 = 254
-    private static let lan0: [Int32: String] = [2: "lan0"]
+    private static let lan0: [Int32: InterfaceName] = [2: "lan0"]
 
     private static func rule(
         _ priority: UInt32, _ action: PolicyRule.Action = .lookUp(table: 77),
@@ -42,7 +42,7 @@ struct PolicyRulesTests {
 
     /// What is asked beside the first question, which the main table has answered.
     private func alternatives(
-        _ rules: PolicyRules, _ flow: Flow, inputs: [Int32: String] = lan0, from table: UInt32 = main
+        _ rules: PolicyRules, _ flow: Flow, inputs: [Int32: InterfaceName] = lan0, from table: UInt32 = main
     ) -> PolicyRules.Alternatives {
         let question = rules.question(about: flow, comingInBy: 2)
         return rules.alternatives(to: question, about: flow, answeredFrom: table, inputs: inputs)

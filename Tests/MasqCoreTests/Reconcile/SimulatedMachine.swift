@@ -84,7 +84,7 @@ struct SimulatedMachine {
     }
 
     /// A round of probes is over, in which these interfaces had an answer.
-    mutating func endRound(answeredBy interfaces: String...) -> [Action] {
+    mutating func endRound(answeredBy interfaces: InterfaceName...) -> [Action] {
         probeTimer = nil
         for interface in interfaces { _ = send(.probeAnswered(interface: interface)) }
         return send(.probeTimerFired)
@@ -231,7 +231,7 @@ extension Configuration {
 
 extension Link {
     /// A link by name, index, state and addresses.
-    static func link(_ name: String, _ index: Int32, up isUp: Bool, _ addresses: String...) -> Link {
+    static func link(_ name: InterfaceName, _ index: Int32, up isUp: Bool, _ addresses: String...) -> Link {
         Link(index: index, name: name, isUp: isUp, addresses: addresses.compactMap { IPAddress($0) })
     }
 }

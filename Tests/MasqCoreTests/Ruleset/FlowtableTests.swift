@@ -7,7 +7,8 @@ import Testing
 /// Which links a flowtable is tied to, and what a change of them sends.
 @Suite struct FlowtableTests {
     private static func link(
-        _ index: Int32, _ name: String, _ address: String? = nil, lower: Int32? = nil, isPPP: Bool = false
+        _ index: Int32, _ name: InterfaceName, _ address: String? = nil, lower: Int32? = nil,
+        isPPP: Bool = false
     ) -> Link {
         var link = Link(
             index: index, name: name, isUp: true,

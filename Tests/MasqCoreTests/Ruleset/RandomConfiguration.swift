@@ -42,8 +42,10 @@ extension Configuration {
     }
 
     /// Interface names among which some are keywords of nft's, or no identifiers of it.
-    static let interfaceNames = ["ppp0", "ppp1", "pppoe0", "wan@1", "wan_1", "masquerade", "eth0.100", "-ü"]
-    static let globs = ["ppp", "pppo", "p", "wan", "wan@"]
+    static let interfaceNames: [InterfaceName] = [
+        "ppp0", "ppp1", "pppoe0", "wan@1", "wan_1", "masquerade", "eth0.100", "-ü",
+    ]
+    static let globs: [InterfaceName] = ["ppp", "pppo", "p", "wan", "wan@"]
     static let networks = [
         "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.3.0/24", "10.1.2.3/32", "192.168.0.0/16",
         "0.0.0.0/0",

@@ -4,8 +4,8 @@
 
 /// A packet, as far as the rules look at it.
 struct SimulatedPacket {
-    var input: String?
-    var output: String?
+    var input: InterfaceName?
+    var output: InterfaceName?
     /// The index of `output`, where a rule asks for it.
     var outputIndex: Int32?
     /// `input` is in a VRF, whose name the packet has in its place.
@@ -214,7 +214,7 @@ extension Ruleset {
         }
     }
 
-    private func interface(_ packet: SimulatedPacket, _ direction: Rule.Direction) -> String? {
+    private func interface(_ packet: SimulatedPacket, _ direction: Rule.Direction) -> InterfaceName? {
         switch direction {
         case .input: packet.isInVRF ? "vrf0" : packet.input
         case .inputInVRF: packet.isInVRF ? packet.input : nil
@@ -242,7 +242,7 @@ extension Ruleset {
         return data
     }
 
-    private func jumps(_ map: String) -> [String: String] {
+    private func jumps(_ map: String) -> [InterfaceName: String] {
         if case .jumps(let jumps) = elements(map) { jumps } else { [:] }
     }
 }

@@ -7,7 +7,7 @@ import Testing
 @Suite struct RulesetMeaningTests {
     /// The blocks that mean packets which leave by an interface from a source, in the file's order.
     private func blocks(
-        _ configuration: Configuration, by interface: String?, inside: IPAddress
+        _ configuration: Configuration, by interface: InterfaceName?, inside: IPAddress
     ) -> [(number: Int, block: OutboundBlock)] {
         var numbers: [OutboundBlock.Kind: Int] = [:]
         return configuration.outbound.map { block in

@@ -76,7 +76,7 @@ import Testing
         case ownNameAndGlob, nameAndGlobByTurns, nestedGlobs, allNames
 
         func blocks(_ number: Int) -> [OutboundBlock] {
-            let names = (0..<number).map { InterfacePattern.name("ppp\($0)") }
+            let names = (0..<number).map { InterfacePattern.name(InterfaceName("ppp\($0)")) }
             return (0..<number).map { index in
                 let patterns: [InterfacePattern] =
                     switch self {

@@ -7,7 +7,7 @@ extension Configuration {
     static var ppp0BeforeEth1: Configuration { behind("ppp0", "eth1") }
 
     /// Uplinks in the order of preference; the file's lines are 10, 20, …
-    static func behind(_ interfaces: String...) -> Configuration {
+    static func behind(_ interfaces: InterfaceName...) -> Configuration {
         var configuration = masquerading("*", "192.168.0.0/16")
         configuration.outbound[0].outInterfaces = interfaces.map(InterfacePattern.name)
         configuration.uplinks = interfaces.enumerated().map { index, interface in

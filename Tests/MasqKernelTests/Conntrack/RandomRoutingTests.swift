@@ -124,7 +124,7 @@ import Testing
         guard let current, let fresh, current.link == fresh.link, current.link.hasPrefix("ppp") else {
             return false
         }
-        let own = links.named(fresh.link)?.addresses.map { "\($0)" } ?? []
+        let own = links.named(InterfaceName(fresh.link))?.addresses.map { "\($0)" } ?? []
         return own.contains(fresh.source) && current.source != "192.0.2.55"
     }
 

@@ -27,7 +27,7 @@ import Testing
                 FieldValue.address(
                     IPAddress(family: .ipv6, value: 0x2001_0db8 << 96 | UInt128(port) << 64 | $0))
             }
-            prefixes.append([.interface(name)], data: ends)
+            prefixes.append([.interface(InterfaceName(name))], data: ends)
         }
         let key: [ElementType.Field] = [.protocol, .service]
         let data: [ElementType.Field] = [.ipv4Address, .service]

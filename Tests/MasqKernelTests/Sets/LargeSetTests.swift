@@ -104,7 +104,8 @@ private let sendingLimit: Int = {
     func undisturbed() throws {
         let blocks = try (0..<300).map {
             OutboundBlock(
-                line: $0, outInterfaces: [.name("ppp\($0)")], source: [try IPNetwork("10.\($0 % 256).0.0/16")]
+                line: $0, outInterfaces: [.name(InterfaceName("ppp\($0)"))],
+                source: [try IPNetwork("10.\($0 % 256).0.0/16")]
             )
         }
         let ruleset = Ruleset.desired(Configuration(origin: .commandLine, outbound: blocks))

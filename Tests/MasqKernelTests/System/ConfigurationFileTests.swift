@@ -7,9 +7,9 @@ import Testing
 @testable import MasqKernel
 
 @Suite struct ConfigurationFileTests {
-    private func error(_ path: String) -> SystemError? {
+    private func error(_ path: String, acceptsPipe: Bool = false) -> SystemError? {
         do throws(SystemError) {
-            try ConfigurationFile.read(path) { _ in }
+            try ConfigurationFile.read(path, acceptsPipe: acceptsPipe) { _ in }
             return nil
         } catch {
             return error
@@ -73,17 +73,17 @@ import Testing
         try #require(mkfifo(path, 0o600) == 0)
         let writer = try Command("sh", "-c", "(echo one; echo two; head -c 200000 /dev/zero) > '\(path)'")
             .start()
-        #expect(try ConfigurationFile.read(path) { $0.count } == 200_008)
+        #expect(try ConfigurationFile.read(path, acceptsPipe: true) { $0.count } == 200_008)
         try writer.waitForExit()
         // 16 MiB, and one byte more.
         for (size, count) in [(16_777_216, 16_777_216 as Int?), (16_777_217, nil)] {
             let writer = try Command("sh", "-c", "head -c \(size) /dev/zero > '\(path)'").start()
-            let found = try? ConfigurationFile.read(path) { $0.count }
+            let found = try? ConfigurationFile.read(path, acceptsPipe: true) { $0.count }
             #expect(found == count)
             try writer.waitForExit()
         }
         let endless = try Command("dd", "if=/dev/zero", "of=\(path)", "bs=65536").start()
-        #expect(error(path)?.code == EFBIG)
+        #expect(error(path, acceptsPipe: true)?.code == EFBIG)
         try endless.waitForExit()
     }
 
@@ -92,12 +92,62 @@ import Testing
         let folder = try ScratchFolder()
         let path = "\(folder.path)/pipe"
         try #require(mkfifo(path, 0o600) == 0)
-        // Open for both, it does not wait for a reader, and `error(_:)` returns only where reading ends by itself.
+        // Open for both, it does not wait for a reader, and `error(_:)` returns only where reading ends by
+        // itself.
         let writer = Glibc.open(path, O_RDWR | O_CLOEXEC)
         try #require(writer >= 0)
         defer { close(writer) }
         #expect(write(writer, "[gateway]\n", 10) == 10)
         #expect(
-            error(path) == SystemError("read", "\"\(path)\", a pipe that nobody closes", code: ETIMEDOUT))
+            error(path, acceptsPipe: true)
+                == SystemError("read", "\"\(path)\", a pipe that nobody closes", code: ETIMEDOUT))
+    }
+
+    @Test("A pipe is not waited for where files only are read, and whoever waits for a reader is set free")
+    func noPipe() throws {
+        let folder = try ScratchFolder()
+        let path = "\(folder.path)/pipe"
+        try #require(mkfifo(path, 0o600) == 0)
+        #expect(error(path) == SystemError("read", "\"\(path)\", which is a pipe and no file", code: EINVAL))
+        let writer = try Command("sh", "-c", "exec 2>&-; echo 10.0.0.1 > '\(path)'; exit 0").start()
+        try eventually("the writer goes on") {
+            _ = error(path)
+            return try !writer.isRunning
+        }
+    }
+
+    @Test("A sparse file of 2^63 - 1 bytes is too large, and neither memory nor time is spent on it")
+    func sparse() throws {
+        let path = "/dev/shm/masqd-test-\(getpid())"
+        let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        try #require(file >= 0)
+        defer {
+            close(file)
+            unlink(path)
+        }
+        try #require(ftruncate(file, off_t.max) == 0)
+        #expect(error(path) == SystemError("read", "\"\(path)\"", code: EFBIG))
+    }
+
+    @Test(
+        "A file on which its owner has a lease is not waited for, and one of the kernel's that has nothing to say"
+    )
+    func lease() throws {
+        let folder = try ScratchFolder()
+        let path = try folder.file("leased", "10.0.0.1\n")
+        // perl has fcntl; F_SETLEASE is 1024, F_WRLCK 1. SIGIO, which asks it to give the lease back, is
+        // ignored.
+        let holder = try Command(
+            "perl", "-e",
+            """
+            $SIG{IO} = "IGNORE"; open F, "+<", $ARGV[0]; fcntl(F, 1024, 1) or die $!;
+            open G, ">", "$ARGV[0].held"; close G; sleep 60
+            """, path
+        ).start()
+        try eventually("the lease is taken") { access(path + ".held", F_OK) == 0 }
+        // Without O_NONBLOCK this takes /proc/sys/fs/lease-break-time, 45 seconds.
+        #expect(error(path)?.code == EAGAIN)
+        holder.send(SIGKILL)
+        #expect(error("/proc/kmsg")?.code == EAGAIN || error("/proc/kmsg")?.code == EPERM)
     }
 }

@@ -13,7 +13,7 @@ import Testing
         try namespace.setSysctl("ipv4/conf/wan.9/rp_filter", to: "1")
         try namespace.setSysctl("ipv4/conf/wan.9/forwarding", to: "1")
         try namespace.setSysctl("ipv6/conf/wan.9/accept_ra", to: "2")
-        let settings = { (name: String) in namespace.run { Sysctl.settings(ofLink: name) } }
+        let settings = { (name: InterfaceName) in namespace.run { Sysctl.settings(ofLink: name) } }
         #expect(
             settings("wan.9")
                 == LinkSettings(reversePathFilter: 1, isForwarding: true, acceptsAdvertisements: 2))
