@@ -26,7 +26,7 @@ public struct ForeignName: Hashable, Sendable {
     /// For people: as it is where it is a plain name, else quoted, since it may be anything; bytes that are no UTF-8 are
     /// `\xFF`.
     var printable: String {
-        guard let text else { return "\"\(bytes.map(\.escaped).joined())\"" }
+        guard let text else { return "\"\(String(printing: bytes))\"" }
         return text.isPlainName ? text : text.quoted
     }
 }
@@ -43,18 +43,5 @@ extension ForeignName: Comparable {
     /// By the bytes.
     public static func < (one: ForeignName, other: ForeignName) -> Bool {
         one.bytes.lexicographicallyPrecedes(other.bytes)
-    }
-}
-
-extension UInt8 {
-    /// ASCII that can be seen as it is, all else by its number.
-    fileprivate var escaped: String {
-        switch self {
-        case UInt8(ascii: "\\"): return "\\\\"
-        case 0x20..<0x7F: return String(UnicodeScalar(self))
-        default:
-            let digits = String(self, radix: 16, uppercase: true)
-            return "\\x" + (digits.count == 1 ? "0" : "") + digits
-        }
     }
 }

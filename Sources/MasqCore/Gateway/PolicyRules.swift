@@ -77,7 +77,8 @@ public struct PolicyRules: Sendable {
     ///   - table: the routing table that its answer comes from.
     ///   - inputs: all links that the flow may come in by, by index.
     public func alternatives(
-        to question: RouteQuestion, about flow: Flow, answeredFrom table: UInt32?, inputs: [Int32: InterfaceName]
+        to question: RouteQuestion, about flow: Flow, answeredFrom table: UInt32?,
+        inputs: [Int32: InterfaceName]
     ) -> Alternatives {
         if haveTransport, !Self.canAsk(flow.transport, flow.source.family),
             let rule = rules.first(where: { Self.isForTransport($0, of: flow) })

@@ -131,7 +131,7 @@ struct ForeignReviewTests {
         ]
         #expect(Set(names).count == 5)
         #expect(Set(names.map(\.printable)).count >= 4)
-        #expect(ForeignName([0x61, 0x0A, 0xFF]).printable == "\"a\\x0A\\xFF\"")
+        #expect(ForeignName([0x61, 0x0A, 0xFF]).printable == "\"a\\n\\xFF\"")
         #expect(!ForeignName("a;b").isPlainName && ForeignName("FORWARD").isPlainName)
     }
 
