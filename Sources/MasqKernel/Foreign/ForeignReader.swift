@@ -19,7 +19,9 @@ public struct ForeignReader: ~Copyable {
     /// Opens the socket in the calling thread's network namespace.
     ///
     /// - Throws: ``NetlinkError``.
-    public init() throws(NetlinkError) { connection = try NftablesConnection() }
+    public init() throws(NetlinkError) { try self.init(NftablesConnection()) }
+
+    private init(_ connection: consuming NftablesConnection) { self.connection = connection }
 
     /// Reads the base chains in question and what they reach, all at once, for those who may wait.
     ///
