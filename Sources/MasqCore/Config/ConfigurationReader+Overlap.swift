@@ -41,12 +41,27 @@ extension ConfigurationReader {
     /// Reports blocks that repeat others, and sources that an earlier block with the same interface takes first.
     mutating func reportConflicts(of blocks: [OutboundDraft]) {
         guard blocks.count > 1 else { return }
+        let uplinks = Uplink.all(of: blocks.map { $0.outInterfaces ?? [] })
+        guard !reportLength(of: uplinks, blocks) else { return }
         var reported = reportRepeatedBlocks(blocks)
         var sweeps: Set<[Int]> = []
-        for group in Uplink.all(of: blocks.map { $0.outInterfaces ?? [] }).map(\.blocks)
+        for group in uplinks.map(\.blocks)
         where group.count > 1 && sweeps.insert(group).inserted {
             reportOverlaps(between: group, of: blocks, reported: &reported)
         }
+    }
+
+    /// Reports blocks that name interfaces in so many ways that the rules would be too many to commit at once.
+    private mutating func reportLength(of uplinks: [Uplink], _ blocks: [OutboundDraft]) -> Bool {
+        let length = Uplink.sharedLength(uplinks)
+        guard length > Uplink.longestSharedLists, let last = blocks.last else { return false }
+        diagnostics.add(
+            .error, at: last.place,
+            """
+            the blocks up to here name interfaces in so many ways that \(length) entries are needed, \
+            \(Uplink.longestSharedLists) are the most: give blocks the same out_interface, or write a glob, as ppp*
+            """)
+        return true
     }
 
     /// Returns the pairs of blocks that it reported, the later one first.

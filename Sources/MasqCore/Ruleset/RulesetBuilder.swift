@@ -32,12 +32,12 @@ struct RulesetBuilder {
     /// What the uplinks' chains have in common; absent where there are so few that each has its own.
     let sharedLists: SharedLists?
 
-    /// Up to which length of the uplinks' lists together each uplink has chains of its own, which are easier to read.
+    /// See ``Uplink/longestSeparateLists``.
     let longestSeparateLists: Int
 
     init(
         _ configuration: Configuration, memory: KernelMemory, lacking: Set<KernelFeature>,
-        longestSeparateLists: Int = 256
+        longestSeparateLists: Int = Uplink.longestSeparateLists
     ) {
         self.longestSeparateLists = longestSeparateLists
         self.lacking = lacking

@@ -20,6 +20,13 @@ struct SharedLists {
     private(set) var roots: [Int] = []
     private var known: [[Int]: Int] = [:]
 
+    /// How many blocks and pieces the pieces have in them together: rules are in proportion to it.
+    var length: Int {
+        pieces.joined().reduce(0) { sum, part in
+            if case .blocks(let blocks) = part { sum + blocks.count } else { sum + 1 }
+        }
+    }
+
     /// How many parts a piece is divided into, and how many blocks are not divided any further.
     ///
     /// Jumps within jumps are few then: five for 32 768 blocks, of the kernel's 16 (`NFT_JUMP_STACK_SIZE` in

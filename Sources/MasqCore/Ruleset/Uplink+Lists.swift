@@ -35,6 +35,18 @@ extension Uplink {
     /// How long the uplinks' lists are together.
     static func length(_ uplinks: [Uplink]) -> Int { uplinks.reduce(0) { $0 + $1.blocks.count } }
 
+    /// Up to which length of the uplinks' lists together each uplink has chains of its own, which are easier to read.
+    static let longestSeparateLists = 256
+
+    /// What a file's lists may come to together where they share what they have in common: some 60 000 rules.
+    static let longestSharedLists = 16384
+
+    /// How long the uplinks' lists are together where they share what they have in common.
+    static func sharedLength(_ uplinks: [Uplink]) -> Int {
+        let uplinks = withoutCovered(uplinks, beyond: longestSeparateLists)
+        return SharedLists(of: uplinks, beyond: longestSeparateLists)?.length ?? length(uplinks)
+    }
+
     /// Where their lists are longer together than `limit`, without those whose list is that of the first glob behind them
     /// which covers them: packets of theirs go on to that one's rule.
     static func withoutCovered(_ uplinks: [Uplink], beyond limit: Int) -> [Uplink] {

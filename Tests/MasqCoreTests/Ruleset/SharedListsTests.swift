@@ -69,7 +69,33 @@ import Testing
             counts.append(ruleset.chains.reduce(0) { $0 + $1.rules.count })
             #expect(ruleset.depth <= 12)
         }
+        #expect(
+            Uplink.sharedLength(Uplink.all(of: shape.blocks(400).map(\.outInterfaces)))
+                < Uplink.longestSharedLists)
         #expect(counts[0] < 20000 && counts[1] < 3 * counts[0], "\(counts)")
+    }
+
+    @Test(
+        "Blocks that name too many interfaces with nothing in common are refused, at the last of them, with both numbers"
+    )
+    func refused() throws {
+        var random = SplitMix64(seed: 5)
+        func file(_ number: Int) -> String {
+            (0..<number).map { block in
+                let names = (0..<number).filter { _ in Bool.random(using: &random) }.map { "\"ppp\($0)\"" }
+                return """
+                    [[masquerade]]
+                    out_interface = [\((["\"own\(block)\""] + names).joined(separator: ", "))]
+                    source = "10.\(block / 256).\(block % 256).0/24"
+
+                    """
+            }.joined()
+        }
+        #expect(Configuration.read(file(100).utf8.span, from: "a.toml").configuration != nil)
+        let refused = Configuration.read(file(200).utf8.span, from: "a.toml").diagnostics.map(\.description)
+        #expect(refused.count == 1)
+        let message = #/^a.toml:598:1: error: .* \d+ entries are needed, 16384 are the most: .*$/#
+        #expect(refused.first?.wholeMatch(of: message) != nil, "\(refused)")
     }
 
     enum Shape {
