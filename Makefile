@@ -9,7 +9,7 @@ export PREFIX sysconfdir unitdir DESTDIR
 
 MASQD := .build/release/masqd
 
-.PHONY: menu deps test-deps build demo test golden format check layers bench fuzz soak sanitize bare-test unit-test vm-test deb install uninstall clean
+.PHONY: menu deps test-deps build demo test golden format check layers bench storms fuzz soak sanitize bare-test unit-test vm-test deb install uninstall clean
 
 menu:  ## this list
 	@echo "masqd, the gateway daemon. make ..."
@@ -54,6 +54,10 @@ layers:  ## who imports whom
 bench: build  ## beside nft, iptables, firewalld and a C program, in five minutes; QUICK=1 for half a one
 	@scripts/install-deps.sh bench
 	@scripts/bench.sh $(MASQD)
+
+storms: build  ## what masqd costs while others never stop changing routes and links (root, some minutes)
+	@scripts/install-deps.sh bench
+	Benchmarks/storms.py $(MASQD)
 
 fuzz: deps  ## libFuzzer on what reads configuration files and netlink messages, FUZZ_SECONDS=60 each
 	scripts/fuzz.sh

@@ -23,13 +23,7 @@ extension Daemon {
         switch action {
         case .commit(let ruleset):
             commit(ruleset)
-        case .repairConnections:
-            guard let judge = reconciler.flowJudge else { return }
-            do {
-                try connections.begin(judge)
-            } catch {
-                handle(.connectionsRepaired(DeletedFlows(), failure: "\(error)"))
-            }
+        case .repairConnections: askForWalk()
         case .rearmLeakAlarm:
             do {
                 try table.rearmLeakAlarm()
@@ -64,13 +58,8 @@ extension Daemon {
                 leftovers.insert(.foreignRules)
             }
         case .readRouting(let tables):
-            do {
-                // The links last: what a link took with it is then missing in both, or in the routes alone.
-                let state = try policyRouting.state(tables: tables)
-                handle(.routingDumped(state, try routes.links()))
-            } catch {
-                handle(.routingUnread(reason: "\(error)"))
-            }
+            routingTables = tables
+            agenda.ask(for: .routing)
         case .changeRouting(let changes):
             do {
                 handle(.routingChanged(refusals: try policyRouting.apply(changes)))
@@ -172,13 +161,6 @@ extension Daemon {
         case .failed(let error, _): handle(.foreignUnread(reason: "\(error)"))
         case nil: break
         }
-    }
-
-    mutating func examineConnections() {
-        guard let outcome = connections.step() else { return }
-        let failure = outcome.failure.map { "\($0)" }
-        handle(
-            .connectionsRepaired(outcome.result.deleted, failure: failure, isFollowed: outcome.isFollowed))
     }
 
     private mutating func reportDialect() {

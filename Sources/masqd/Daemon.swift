@@ -23,9 +23,11 @@ struct Daemon: ~Copyable {
     let probeTimer: TimerSource
     let readingTimer: TimerSource
     let watchdogTimer: TimerSource
+    let agendaTimer: TimerSource
     let lock: NamespaceLock
     let routeMonitor: RouteMonitor
-    var routes: RouteConnection
+    var links: LinkReader
+    var mainTable: MainTable
     var table: KernelTable
     var connections: ConnectionRepair
     var foreignLook: ForeignLook
@@ -33,6 +35,16 @@ struct Daemon: ~Copyable {
     var policyRouting: PolicyRouting
     var probeConnections: ProbeConnections
     var reconciler: Reconciler
+    var agenda: Agenda
+    /// Work that was begun and goes on in the next turn; a walk wakes the loop itself.
+    var unfinished: Agenda.Work?
+    /// Whose routes the next look at policy routing is about.
+    var routingTables: [UInt32]
+    /// A default route rang since the last look at the main table.
+    var hasRouteRung = false
+    /// What could not be read.
+    var unread: Set<Agenda.Work>
+    var trace: LoopTrace
     var hasReportedDialect = false
     /// What of masqd's stays in the kernel that was to go.
     var leftovers: Set<Leftover>
@@ -43,7 +55,7 @@ struct Daemon: ~Copyable {
     private enum Waker: UInt32, CaseIterable {
         case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
         case connections, repairTimer, foreignTimer, foreignLook, routingTimer, probeTimer, probes,
-            readingTimer
+            readingTimer, agendaTimer
     }
 
     /// Opens everything that the loop waits for, in the order in which it can fail.
@@ -59,12 +71,14 @@ struct Daemon: ~Copyable {
         let probeTimer = try TimerSource()
         let readingTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
+        let agendaTimer = try TimerSource()
         let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
         let lock = try NamespaceLock(fallbackDirectory: directory)
         // Before the first dump: what changes during it rings the bell.
         let routeMonitor = try RouteMonitor()
         let table = try KernelTable(listening: true)
-        let routes = try RouteConnection()
+        let links = try LinkReader()
+        let mainTable = try MainTable()
         let connections = try ConnectionRepair()
         let foreignLook = try ForeignLook()
         let foreignEditor = try ForeignEditor()
@@ -74,8 +88,13 @@ struct Daemon: ~Copyable {
         // Only numbers have initial values at their declarations: where something above throws, Swift 6.0 destroys others twice.
         self.source = source
         self.log = log
+        trace = LoopTrace(log)
         manager = ServiceManager()
         reconciler = Reconciler()
+        agenda = Agenda()
+        unfinished = nil
+        routingTables = []
+        unread = []
         leftovers = []
         self.signals = signals
         self.loop = loop
@@ -88,9 +107,11 @@ struct Daemon: ~Copyable {
         self.probeTimer = probeTimer
         self.readingTimer = readingTimer
         self.watchdogTimer = watchdogTimer
+        self.agendaTimer = agendaTimer
         self.lock = lock
         self.routeMonitor = routeMonitor
-        self.routes = routes
+        self.links = links
+        self.mainTable = mainTable
         self.table = table
         self.connections = connections
         self.foreignLook = foreignLook
@@ -103,11 +124,13 @@ struct Daemon: ~Copyable {
     mutating func run() throws {
         try watchAll()
         try begin()
+        try work()
         while true {
-            for tag in try loop.wait() {
-                guard let waker = Waker(rawValue: tag) else { continue }
-                try wake(waker)
-            }
+            guard let waker = Waker(rawValue: try loop.wait()) else { continue }
+            trace.turnBegins("\(waker)")
+            try wake(waker)
+            try work()
+            trace.turnEnds()
         }
     }
 
@@ -125,6 +148,7 @@ struct Daemon: ~Copyable {
         try loop.watch(connections.descriptor, tag: Waker.connections.rawValue)
         try loop.watch(readingTimer.descriptor, tag: Waker.readingTimer.rawValue)
         try loop.watch(watchdogTimer.descriptor, tag: Waker.watchdogTimer.rawValue)
+        try loop.watch(agendaTimer.descriptor, tag: Waker.agendaTimer.rawValue)
         try loop.watch(routeMonitor.descriptor, tag: Waker.routeMonitor.rawValue)
         if let descriptor = table.monitorDescriptor {
             try loop.watch(descriptor, tag: Waker.tableMonitor.rawValue)
@@ -151,8 +175,11 @@ struct Daemon: ~Copyable {
         handle(.memoryFound(try table.memory()))
         handle(.forwardingRead(try Forwarding.read()))
         // What an earlier process left, before this one says what it wants.
-        handle(.routingDumped(try policyRouting.state(tables: []), try routes.links()))
-        handle(.defaultRoutesRead(try routes.defaultRoutes()))
+        let routing = try policyRouting.state(tables: [])
+        while try !links.step(milliseconds: 1000) {}
+        while try !mainTable.list(milliseconds: 1000) {}
+        handle(.routingDumped(routing, links.links))
+        handle(.defaultRoutesRead(DefaultRoutes(Array(mainTable.routes))))
         handle(.configurationLoaded(configuration))
         returnMemory()
     }
@@ -187,59 +214,15 @@ struct Daemon: ~Copyable {
         case .connections: examineConnections()
         case .readingTimer:
             readingTimer.acknowledge()
-            if ring([.links, .forwarding]) { handle(.readable) }
+            readAgain()
+        case .agendaTimer: agendaTimer.acknowledge()
         case .watchdogTimer:
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
             answerAgainLater()
         case .lock: lock.dismissVisitors()
-        case .routeMonitor: ring(try routeMonitor.drain(ownPort: policyRouting.portID))
+        case .routeMonitor: try hearRoutes()
         case .tableMonitor: hear(try table.hear(besides: foreignEditor.portID))
-        }
-    }
-
-    /// Tells what rang, as it is now.
-    ///
-    /// - Returns: whether that could be read.
-    @discardableResult
-    private mutating func ring(_ bells: RouteMonitor.Bells) -> Bool {
-        let hasSwitches = !bells.contains(.forwarding) || readForwarding()
-        if !bells.isDisjoint(with: [.links, .routes]) { readDefaultRoutes() }
-        if bells.contains(.links) { return readLinks() && hasSwitches }
-        if bells.contains(.routes) {
-            handle(.touched)
-        } else if !bells.isDisjoint(with: [.policy, .forwarding]) {
-            handle(.routingTouched)
-        }
-        return hasSwitches
-    }
-
-    private mutating func readDefaultRoutes() {
-        do {
-            handle(.defaultRoutesRead(try routes.defaultRoutes()))
-        } catch {
-            handle(.unreadable(reason: "\(error)"))
-        }
-    }
-
-    private mutating func readLinks() -> Bool {
-        do {
-            handle(.linksDumped(try routes.links()))
-            return true
-        } catch {
-            handle(.unreadable(reason: "\(error)"))
-            return false
-        }
-    }
-
-    @discardableResult
-    private mutating func readForwarding() -> Bool {
-        do {
-            handle(.forwardingRead(try Forwarding.read()))
-            return true
-        } catch {
-            handle(.unreadable(reason: "\(error)"))
-            return false
         }
     }
 
@@ -248,14 +231,14 @@ struct Daemon: ~Copyable {
             let culprit = Culprit(process: touch.process, name: touch.processName)
             handle(.tableTouched(ForeignTouch(deletesTable: touch.deletesTable, culprit: culprit)))
         }
-        if activity.isIncomplete { handle(.notificationsLost) }
+        if activity.isIncomplete { agenda.ask(for: .table) }
         if activity.raisesAlarm { handle(.leakSeen) }
         if activity.touchesOthers || activity.isIncomplete { handle(.foreignTouched) }
     }
 
     private mutating func receive(_ signal: CInt) {
         switch signal {
-        case SIGHUP: reload()
+        case SIGHUP: agenda.ask(for: .reload)
         case SIGUSR1: handle(.handOverRequested)
         default:
             manager.stopping()
@@ -264,7 +247,7 @@ struct Daemon: ~Copyable {
         }
     }
 
-    private mutating func reload() {
+    mutating func reload() {
         manager.reloading()
         let reading = source.read(acceptsPipe: false)
         reading.diagnostics.forEach { log($0) }

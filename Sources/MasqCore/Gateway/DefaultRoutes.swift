@@ -51,12 +51,16 @@ extension Route {
     /// Whether it is a default route of the main table, or one of the pieces that OpenVPN lays over one without deleting it:
     /// IPv4 in halves (`redirect-gateway def1`), and 2000::/3 in quarters and eighths.
     public var leadsAnywhere: Bool {
-        guard table == Self.mainTable, link != 0 else { return false }
-        if isDefault { return true }
-        switch destination.family {
-        case .ipv4: return destination.prefixLength <= 1
+        table == Self.mainTable && link != 0
+            && destination.prefixLength <= Self.widestPrefixLength(destination.family)
+    }
+
+    /// The longest prefix of a destination that is not one network among many, but most of the Internet.
+    public static func widestPrefixLength(_ family: AddressFamily) -> Int {
+        switch family {
+        case .ipv4: 1
         // Not fc00::/7 and ff00::/8, which the kernel and VPNs have for themselves.
-        case .ipv6: return destination.prefixLength <= 4
+        case .ipv6: 4
         }
     }
 }

@@ -118,8 +118,11 @@ extension Reconciler {
     }
 
     /// Addresses and routes come in a row when a link comes up, and each look at the connections costs the kernel 10 ms.
-    func repairSoon() -> [Action] {
-        repairConnections().isEmpty ? [] : [.startRepairTimer(milliseconds: Self.settlingMilliseconds)]
+    ///
+    /// Whoever is never quiet is not waited for: after so many events the timer runs out.
+    mutating func repairSoon() -> [Action] {
+        guard !repairConnections().isEmpty, walk.settles() else { return [] }
+        return [.startRepairTimer(milliseconds: Self.settlingMilliseconds)]
     }
 
     /// Looks for wrong translations, which come of whatever happens.

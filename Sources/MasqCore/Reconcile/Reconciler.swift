@@ -149,6 +149,7 @@ public struct Reconciler: Sendable {
         case .calmTimerFired:
             return defence.windowEnded()
         case .repairTimerFired:
+            walk.settled()
             return examineConnections()
         case .alarmTimerFired:
             return hasAlarm ? alarm.silenceEnded() : []

@@ -7,8 +7,6 @@ public struct ConnectionRepair: ~Copyable {
     private var scan: ConntrackScan
     private var examination: FlowExamination
     private var judge: FlowJudge?
-    /// Somebody asked again while a walk was under way: what it has passed may be wrong now.
-    private var isAskedAgain = false
     /// Why a connection of the walk under way could not be judged.
     private var failure: NetlinkError?
 
@@ -30,18 +28,29 @@ public struct ConnectionRepair: ~Copyable {
     /// The descriptor that becomes readable when ``step()`` has something to do.
     public var descriptor: CInt { scan.descriptor }
 
-    /// Begins to walk through all connections; one walk that is under way is followed by another.
+    /// Whether a walk is under way.
+    public var isRunning: Bool { judge != nil }
+
+    /// Whether ``step()`` has something to do, though the descriptor is not readable: what flows are judged by is read.
+    public private(set) var isPreparing = false
+
+    /// Begins to walk through all connections, if there are any.
     ///
+    /// - Returns: whether a walk is under way.
     /// - Throws: ``NetlinkError``.
-    public mutating func begin(_ judge: FlowJudge) throws(NetlinkError) {
+    public mutating func begin(_ judge: FlowJudge) throws(NetlinkError) -> Bool {
+        // The kernel walks through 262 144 empty buckets for 10 ms and more.
+        guard try !scan.isTableEmpty() else { return false }
+        go(on: judge)
+        examination.begin()
+        isPreparing = true
+        return true
+    }
+
+    /// Judges what is left of the walk anew: links, routes or the configuration are others now.
+    public mutating func go(on judge: FlowJudge) {
         self.judge = judge
         examination.forget()
-        if scan.isRunning {
-            isAskedAgain = true
-        } else {
-            examination.begin()
-            try scan.begin()
-        }
     }
 
     /// What a walk came to.
@@ -50,16 +59,20 @@ public struct ConnectionRepair: ~Copyable {
         public var result: ConntrackScan.Result
         /// Why it ended early, or why some connections could not be judged.
         public var failure: NetlinkError?
-        /// Whether another one has begun, since somebody asked for it while this one was under way.
-        public var isFollowed = false
     }
 
     /// Goes on for a few milliseconds.
     ///
     /// - Returns: what was found, when a walk is over, also by a failure.
     public mutating func step() -> Outcome? {
-        guard scan.isRunning, let judge else { return nil }
+        guard let judge else { return nil }
         do throws(NetlinkError) {
+            if isPreparing {
+                guard try examination.prepare(milliseconds: Self.pieceMilliseconds) else { return nil }
+                isPreparing = false
+                try scan.begin()
+                return nil
+            }
             let isOver = try scan.step(milliseconds: Self.pieceMilliseconds) { flow in
                 do throws(NetlinkError) {
                     return try examination.fault(of: flow, judge)
@@ -75,19 +88,9 @@ public struct ConnectionRepair: ~Copyable {
         var outcome = Outcome(result: scan.result, failure: failure)
         outcome.result.deleted.undecided = examination.undecided
         failure = nil
-        guard isAskedAgain else {
-            self.judge = nil
-            examination.forget()
-            return outcome
-        }
-        isAskedAgain = false
-        do {
-            examination.begin()
-            try scan.begin()
-            outcome.isFollowed = true
-        } catch {
-            outcome.failure = outcome.failure ?? error
-        }
+        isPreparing = false
+        self.judge = nil
+        examination.forget()
         return outcome
     }
 }

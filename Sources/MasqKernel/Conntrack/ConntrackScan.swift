@@ -43,6 +43,30 @@ public struct ConntrackScan: ~Copyable {
     /// The descriptor that becomes readable when there is a piece to examine.
     public var descriptor: CInt { listing.socket.descriptor }
 
+    /// Whether the network namespace has no connection at all.
+    ///
+    /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, too.
+    public mutating func isTableEmpty() throws(NetlinkError) -> Bool {
+        var request = MessageWriter(capacity: 64)
+        request.beginConntrack(
+            IPCTNL_MSG_CT_GET_STATS, family: UInt8(AF_UNSPEC), flags: 0, sequence: listing.nextSequence())
+        request.endMessage()
+        try listing.socket.send(request.bytes)
+        // One message, which says that others follow, and none does (`ctnetlink_stat_ct_fill_info`).
+        while let messages = try listing.socket.receive(into: listing.buffer, waiting: true) {
+            for message in messages where message.sequence == listing.lastSequence {
+                if let code = message.errorCode {
+                    throw NetlinkError(.dump, code: code, object: "connections")
+                }
+                let entries = message.attributes(after: 4).first {
+                    $0.type == UInt16(CTA_STATS_GLOBAL_ENTRIES.rawValue)
+                }
+                return entries?.bigEndian32 == 0
+            }
+        }
+        return false
+    }
+
     /// Begins a walk.
     ///
     /// - Throws: ``NetlinkError``; where the kernel has no ctnetlink, at the first ``step(milliseconds:fault:)``.

@@ -45,6 +45,17 @@ struct FlowExamination: ~Copyable {
         (protection, bridging) = (nil, [:])
     }
 
+    /// Whether nothing is left to read that may take long.
+    var isPrepared: Bool { policies.isPrepared }
+
+    /// Reads what may take long, for about so long.
+    ///
+    /// - Returns: whether nothing is left.
+    /// - Throws: ``NetlinkError``.
+    mutating func prepare(milliseconds: Int) throws(NetlinkError) -> Bool {
+        try policies.prepare(milliseconds: milliseconds)
+    }
+
     /// Begins to count anew what is left alone.
     mutating func begin() { undecided = UndecidedFlows() }
 

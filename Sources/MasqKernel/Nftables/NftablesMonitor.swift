@@ -56,6 +56,11 @@ public struct NftablesMonitor: ~Copyable {
     /// How long the end of a transaction may take after its changes; it comes within microseconds.
     private static let patienceMilliseconds: CInt = 1
 
+    /// More datagrams than this, of some dozen messages each, wait for the next turn of the loop.
+    ///
+    /// A transaction that is longer is heard in two parts; the table is then looked at, and not restored by hearsay.
+    private static let maximumDatagrams = 256
+
     /// The descriptor that becomes readable when somebody committed.
     public var descriptor: CInt { socket.descriptor }
 
@@ -72,7 +77,7 @@ public struct NftablesMonitor: ~Copyable {
         try socket.join(group: UInt32(NFNLGRP_NFTABLES.rawValue))
     }
 
-    /// Reads everything that is waiting, and waits itself for the end of a transaction that has begun to tell of itself.
+    /// Reads what is waiting, and waits itself for the end of a transaction that has begun to tell of itself.
     ///
     /// - Parameter ownPorts: the port IDs of the sockets that masqd commits by.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
@@ -80,7 +85,7 @@ public struct NftablesMonitor: ~Copyable {
         var activity = Activity()
         var pending: Touch?
         var hasWaited = false
-        reading: while true {
+        reading: for _ in 0..<Self.maximumDatagrams {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else {
                     // The kernel sends what names the process right behind the changes, but not at once with them.

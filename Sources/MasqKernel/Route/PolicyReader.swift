@@ -11,9 +11,15 @@ import MasqCore
 struct PolicyReader: ~Copyable {
     private var conversation: NetlinkConversation
     private let changes: NetlinkSocket
+    /// What the events are read into: a listing may be under way.
+    private let events: UnsafeMutableRawBufferPointer
     private var known: [AddressFamily: PolicyRules] = [:]
     /// The routes for one type of service, which only a listing of all routes shows.
     private var serviceRoutes: [PolicyRules.ServiceRoute]?
+    /// Those that the listing under way has found so far.
+    private var found: [PolicyRules.ServiceRoute]?
+    /// One came or went while they were listed.
+    private var isListedAgain = false
 
     /// Opens its sockets in the calling thread's network namespace.
     ///
@@ -26,7 +32,10 @@ struct PolicyReader: ~Copyable {
     private init(_ conversation: consuming NetlinkConversation, _ changes: consuming NetlinkSocket) {
         self.conversation = conversation
         self.changes = changes
+        events = .allocate(byteCount: 65536, alignment: 16)
     }
+
+    deinit { events.deallocate() }
 
     private static func changes() throws(NetlinkError) -> NetlinkSocket {
         let changes = try NetlinkSocket(bus: CInt(NETLINK_ROUTE), name: "routing rules' events")
@@ -37,21 +46,69 @@ struct PolicyReader: ~Copyable {
         return changes
     }
 
-    /// Whether something has changed since the last look; then nothing is known any more.
+    /// Whether something has changed since the last look; then the rules are not known any more.
     mutating func hasChanged() -> Bool {
-        var hasChanged = false
+        var (hasChanged, haveRoutes) = (false, false)
         // What was lost is a change too, and what cannot be read is read anew each time.
         while true {
             do throws(NetlinkError) {
-                guard try changes.receive(into: conversation.buffer, waiting: false) != nil else { break }
+                guard let messages = try changes.receive(into: events, waiting: false) else { break }
                 hasChanged = true
+                haveRoutes =
+                    haveRoutes || messages.contains { [RTM_NEWROUTE, RTM_DELROUTE].contains(Int($0.type)) }
             } catch {
-                hasChanged = true
+                (hasChanged, haveRoutes) = (true, true)
                 guard error.code == ENOBUFS else { break }
             }
         }
-        if hasChanged { (known, serviceRoutes) = ([:], nil) }
+        if hasChanged { known = [:] }
+        if haveRoutes { (serviceRoutes, isListedAgain) = (nil, true) }
         return hasChanged
+    }
+
+    /// Whether the routes for one type of service are known.
+    var isPrepared: Bool { serviceRoutes != nil }
+
+    /// Lists the routes for one type of service, for about so long: only a listing of all routes shows them.
+    ///
+    /// - Returns: whether they are known.
+    /// - Throws: ``NetlinkError``; the next call begins anew then.
+    mutating func prepare(milliseconds: Int) throws(NetlinkError) -> Bool {
+        if isPrepared { return true }
+        do throws(NetlinkError) {
+            return try readServiceRoutes(milliseconds)
+        } catch {
+            found = nil
+            conversation.socket.discard(into: conversation.buffer)
+            throw error
+        }
+    }
+
+    private mutating func readServiceRoutes(_ milliseconds: Int) throws(NetlinkError) -> Bool {
+        let end = Clock.now + milliseconds * 1000
+        if found == nil {
+            var request = MessageWriter(capacity: 64)
+            Self.write(&request, RTM_GETROUTE, .ipv4, conversation.nextSequence())
+            request.endMessage()
+            try conversation.socket.send(request.bytes)
+            (found, isListedAgain) = ([], false)
+        }
+        repeat {
+            guard
+                let messages = try conversation.socket.receive(into: conversation.buffer, waiting: false)
+            else { return false }
+            for message in messages where message.sequence == conversation.lastSequence {
+                if let code = message.errorCode ?? message.endCode {
+                    guard code == 0 else { throw NetlinkError(.dump, code: code, object: "routes") }
+                    _ = hasChanged()
+                    if !isListedAgain { serviceRoutes = found }
+                    found = nil
+                    return isPrepared
+                }
+                if let route = PolicyRules.ServiceRoute(message) { found?.append(route) }
+            }
+        } while Clock.now < end
+        return false
     }
 
     /// The rules of a family, in the order in which the kernel asks them.
@@ -66,42 +123,40 @@ struct PolicyReader: ~Copyable {
             }
             return found
         }
-        let rules = PolicyRules(found, serviceRoutes: family == .ipv4 ? try readServiceRoutes() : [])
+        let rules = PolicyRules(found, serviceRoutes: family == .ipv4 ? try allServiceRoutes() : [])
         known[family] = rules
         return rules
     }
 
-    /// Lists all routes of IPv4, once for as long as no route for one type of service comes or goes.
-    ///
-    /// - Throws: ``NetlinkError``.
-    @discardableResult
-    mutating func readServiceRoutes() throws(NetlinkError) -> [PolicyRules.ServiceRoute] {
-        if let serviceRoutes { return serviceRoutes }
-        let found = try retrying { () throws(NetlinkError) in
-            var found: [PolicyRules.ServiceRoute] = []
-            try list(RTM_GETROUTE, .ipv4, "routes") { message in
-                if let route = PolicyRules.ServiceRoute(message) { found.append(route) }
-            }
-            return found
-        }
-        serviceRoutes = found
-        return found
+    /// The routes for one type of service; they change while flows are judged only if an administrator changes them.
+    private mutating func allServiceRoutes() throws(NetlinkError) -> [PolicyRules.ServiceRoute] {
+        for _ in 0..<Self.maximumListings where try prepare(milliseconds: 1000) { break }
+        guard let serviceRoutes else { throw NetlinkError(.dump, code: EINTR, object: "routes") }
+        return serviceRoutes
     }
+
+    private static let maximumListings = 20
 
     private mutating func list(
         _ type: Int, _ family: AddressFamily, _ object: String, _ handle: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
         let question = { (request: inout MessageWriter, sequence: UInt32) in
-            request.beginMessage(
-                type: UInt16(type), flags: UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP), sequence: sequence)
-            // struct fib_rule_hdr and struct rtmsg: 12 bytes, of which a listing looks at the family.
-            request.append(padding: [family.rawValue, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+            Self.write(&request, type, family, sequence)
         }
         do {
             try conversation.ask(object, question, handle)
         } catch  where error.code == EOPNOTSUPP || error.code == EAFNOSUPPORT {
             // A kernel without policy routing, or without IPv6.
         }
+    }
+
+    private static func write(
+        _ request: inout MessageWriter, _ type: Int, _ family: AddressFamily, _ sequence: UInt32
+    ) {
+        request.beginMessage(
+            type: UInt16(type), flags: UInt16(NLM_F_REQUEST) | UInt16(NLM_F_DUMP), sequence: sequence)
+        // struct fib_rule_hdr and struct rtmsg: 12 bytes, of which a listing looks at the family.
+        request.append(padding: [family.rawValue, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     }
 
     /// Lets rules in, and of routes those for one type of service: others come by the hundred thousand.

@@ -27,15 +27,29 @@ public struct PolicyRouting: ~Copyable {
     /// The port ID, by which events name who made a change.
     public var portID: UInt32 { conversation.socket.portID }
 
+    /// The tables that have, or had, routes of masqd's.
+    private var ownTables: Set<UInt32> = []
+
+    /// Looks into these tables too from now on: somebody made a route there that carries masqd's number.
+    public mutating func look(into tables: Set<UInt32>) { ownTables.formUnion(tables) }
+
     /// Reads what is masqd's, and where tables are asked for, what others have in them and in the main one.
     ///
+    /// - Parameter main: others' routes in the main table, where they are known: it may be large. What is masqd's is looked
+    ///   for in those tables alone then that it was found in, or that are asked for.
     /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first. `EOPNOTSUPP` where tables are asked for and
     ///   the kernel has no policy routing.
-    public mutating func state(tables: [UInt32]) throws(NetlinkError) -> RoutingState {
-        try retrying { () throws(NetlinkError) in try listState(tables) }
+    public mutating func state(
+        tables: [UInt32], main: Set<Route>? = nil
+    ) throws(NetlinkError) -> RoutingState {
+        let state = try retrying { () throws(NetlinkError) in try listState(tables, main) }
+        ownTables = Set(state.routes.map(\.table))
+        return state
     }
 
-    private mutating func listState(_ tables: [UInt32]) throws(NetlinkError) -> RoutingState {
+    private mutating func listState(
+        _ tables: [UInt32], _ main: Set<Route>?
+    ) throws(NetlinkError) -> RoutingState {
         var state = RoutingState()
         for family in AddressFamily.allCases {
             let header = [family.rawValue] + [UInt8](repeating: 0, count: 11)
@@ -53,14 +67,28 @@ public struct PolicyRouting: ~Copyable {
         guard tables.isEmpty || !state.families.isEmpty else {
             throw NetlinkError(.dump, code: EOPNOTSUPP, object: Self.rules)
         }
+        // Without the tables the kernel would look for them in all, and a million routes take it 100 ms.
+        let isKnown = main != nil && !tables.isEmpty
+        let foreign = tables.isEmpty ? [] : (isKnown ? [] : [Route.mainTable]) + tables
         for family in state.families {
-            try listRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
-            for table in tables.isEmpty ? [] : [Route.mainTable] + tables {
+            if !isKnown {
+                try listRoutes(family, table: nil) { state.routes.formUnion($0.isOwn ? $0.routes : []) }
+            }
+            for table in Set(foreign).union(isKnown ? ownTables : []) {
                 try listRoutes(family, table: table) {
-                    guard !$0.isOwn else { return }
-                    // With many routes in the main table most lead through a gateway to somewhere.
-                    state.foreignRoutes.formUnion($0.routes.filter { $0.isDefault || $0.gateway == nil })
+                    if $0.isOwn {
+                        if isKnown { state.routes.formUnion($0.routes) }
+                    } else if foreign.contains(table) {
+                        // With many routes in the main table most lead through a gateway to somewhere.
+                        state.foreignRoutes.formUnion($0.routes.filter { $0.isDefault || $0.gateway == nil })
+                    }
                 }
+            }
+            if isKnown, let main {
+                state.foreignRoutes.formUnion(
+                    main.filter {
+                        $0.destination.address.family == family && ($0.isDefault || $0.gateway == nil)
+                    })
             }
         }
         if !tables.isEmpty { state.reversePathFilters = try reversePathFilters() }

@@ -35,29 +35,11 @@ public struct RouteConnection: ~Copyable {
         }
     }
 
-    /// Lists the default routes alone: what it keeps is little, but the kernel walks through all routes.
-    ///
-    /// - Throws: ``NetlinkError``; a listing that was disturbed is repeated first.
-    public mutating func defaultRoutes() throws(NetlinkError) -> DefaultRoutes {
-        try retrying { () throws(NetlinkError) in
-            var routes = DefaultRoutes()
-            try list(RTM_GETROUTE, headerLength: 12, "routes") { message in
-                // struct rtmsg: the destination's prefix length is its second byte.
-                guard message.payload.count > 1, message.payload[1] <= 4 else { return }
-                routes.entries.formUnion(DefaultRoutes(Route.all(in: message)).entries)
-            }
-            return routes
-        }
-    }
-
     private mutating func listLinks() throws(NetlinkError) -> Links {
         var links = Links()
         try list(RTM_GETLINK, headerLength: 16, "links") { links.read(link: $0) }
         try list(RTM_GETADDR, headerLength: 8, "addresses") { links.read(address: $0) }
-        if links.byIndex.values.contains(where: \.isPPP) {
-            let names = Set(PPPoESessions.linkNames())
-            links.underPPPoE = Set(links.byIndex.values.filter { names.contains($0.name) }.map(\.index))
-        }
+        links.findPPPoE()
         return links
     }
 

@@ -26,16 +26,18 @@ public struct EventLoop: ~Copyable {
 
     /// Waits until something is readable.
     ///
-    /// - Returns: the tags of what is, at least one.
+    /// One thing a turn: what is readable has its turn again behind all else that is (`ep_send_events` in
+    /// fs/eventpoll.c), so nobody who rings without end keeps the loop from the others.
+    ///
+    /// - Returns: its tag.
     /// - Throws: ``SystemError``.
-    public func wait() throws(SystemError) -> [UInt32] {
-        let limit = 16
+    public func wait() throws(SystemError) -> UInt32 {
         while true {
-            var events = [epoll_event](repeating: epoll_event(), count: limit)
-            let count = epoll_wait(epoll.number, &events, CInt(limit), -1)
+            var event = epoll_event()
+            let count = epoll_wait(epoll.number, &event, 1, -1)
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw SystemError("wait for", "events") }
-            return events.prefix(Int(count)).map(\.data.u32)
+            guard count == 1 else { throw SystemError("wait for", "events") }
+            return event.data.u32
         }
     }
 }
@@ -84,7 +86,14 @@ public struct TimerSource: ~Copyable {
 
     /// Starts it anew.
     public func start(milliseconds: Int, repeating: Bool = false) {
-        let time = timespec(tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000)
+        start(microseconds: milliseconds * 1000, repeating: repeating)
+    }
+
+    /// The same with a finer time; what has passed already is over at once.
+    public func start(microseconds: Int, repeating: Bool = false) {
+        // A time of zero would switch it off (timerfd_create(2)).
+        let wait = max(1, microseconds)
+        let time = timespec(tv_sec: wait / 1_000_000, tv_nsec: wait % 1_000_000 * 1000)
         var setting = itimerspec(it_interval: repeating ? time : timespec(), it_value: time)
         timerfd_settime(source.number, 0, &setting, nil)
     }
@@ -105,5 +114,20 @@ public struct TimerSource: ~Copyable {
     public func acknowledge() {
         var expirations: UInt64 = 0
         _ = read(source.number, &expirations, MemoryLayout<UInt64>.size)
+    }
+}
+
+/// Clocks, in microseconds.
+public enum Clock {
+    /// The time since some moment, which never goes back (`CLOCK_MONOTONIC`).
+    public static var now: Int { read(CLOCK_MONOTONIC) }
+
+    /// The CPU time that the process has used, the kernel's work for it included (`CLOCK_PROCESS_CPUTIME_ID`).
+    public static var used: Int { read(CLOCK_PROCESS_CPUTIME_ID) }
+
+    private static func read(_ clock: clockid_t) -> Int {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
     }
 }

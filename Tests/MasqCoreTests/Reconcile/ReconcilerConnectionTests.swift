@@ -37,6 +37,16 @@ import Testing
         #expect(reconciler.handle(.touched).last == .startRepairTimer(milliseconds: 5))
     }
 
+    @Test("Routes that are never quiet do not put a walk off for ever")
+    func neverQuiet() {
+        var reconciler = Self.started()
+        let delay = Action.startRepairTimer(milliseconds: 5)
+        let starts = (0..<100).count { _ in reconciler.handle(.touched).contains(delay) }
+        #expect(starts == 20)
+        #expect(reconciler.handle(.repairTimerFired) == [.repairConnections])
+        #expect(reconciler.handle(.touched).contains(delay))
+    }
+
     @Test("Before rules are in force, and where the configuration does not want it, none is examined")
     func never() {
         var reconciler = Reconciler()

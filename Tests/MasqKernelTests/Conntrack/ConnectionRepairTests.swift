@@ -57,7 +57,7 @@ import Testing
     /// Walks through the table to the end: what was found, and in how many pieces.
     private func repair() throws -> (result: ConntrackScan.Result, pieces: Int) {
         var repair = try namespace.run { try ConnectionRepair() }
-        try repair.begin(judge)
+        try #require(try repair.begin(judge))
         var pieces = 1
         while true {
             if let outcome = namespace.run({ repair.step() }) {
@@ -277,21 +277,30 @@ import Testing
         print("200 000 entries: \(spent) of processor time, \(pieces) pieces")
     }
 
-    @Test("Who asks while a walk is under way gets another one, and knows that it follows")
-    func askedAgain() throws {
-        let stale = try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1001)
-        try table.fill([stale])
+    @Test("What the walk has not reached yet is judged by what is right by now")
+    func judgedAnew() throws {
+        try table.fill([try flow("192.168.1.2", to: "198.51.100.80", seenAs: "203.0.113.6", port: 1001)])
         var repair = try namespace.run { try ConnectionRepair() }
-        try repair.begin(judge)
-        try repair.begin(judge)
-        var followed: [Bool] = []
-        while followed.last != false {
-            guard let outcome = repair.step() else { continue }
-            #expect(outcome.failure == nil)
-            #expect(outcome.result.deleted.mistranslated == (followed.isEmpty ? 1 : 0))
-            followed.append(outcome.isFollowed)
-        }
-        #expect(followed == [true, false])
+        try #require(try repair.begin(judge))
+        try namespace.ip("addr add 203.0.113.6 peer 203.0.113.1 dev ppp0")
+        let block = OutboundBlock(
+            line: 1, outInterfaces: [.name("ppp0")], source: [try IPNetwork("192.168.0.0/16")])
+        let links = try namespace.run { try RouteConnection() }
+        repair.go(
+            on: FlowJudge(Configuration(origin: .commandLine, outbound: [block]), try Self.read(links)))
+        var outcome: ConnectionRepair.Outcome?
+        while outcome == nil { outcome = repair.step() }
+        #expect(outcome?.result.examined == 1)
+        #expect(outcome?.result.deleted == DeletedFlows())
+    }
+
+    @Test("An empty table is not walked through")
+    func empty() throws {
+        var repair = try namespace.run { try ConnectionRepair() }
+        let hasBegun = try repair.begin(judge)
+        #expect(!hasBegun)
+        let isRunning = repair.isRunning
+        #expect(!isRunning)
     }
 
     @Test("A walk that failed leaves nothing to read, and the next one sees every entry")

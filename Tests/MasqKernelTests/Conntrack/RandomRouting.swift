@@ -341,7 +341,7 @@ final class RandomRouting {
     /// Walks through conntrack as masqd does.
     func repair(_ judge: FlowJudge) throws -> DeletedFlows {
         var repair = try router.run { try ConnectionRepair() }
-        try repair.begin(judge)
+        guard try repair.begin(judge) else { return DeletedFlows() }
         while true {
             guard let outcome = repair.step() else { continue }
             #expect(outcome.failure == nil)

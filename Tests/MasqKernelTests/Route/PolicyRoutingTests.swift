@@ -198,11 +198,12 @@ import Testing
             .addRule(Self.rules[0]), .setRoute(try route("203.0.113.0/24", scenery.link)),
             .setRoute(try route("0.0.0.0/0", scenery.link)),
         ])
-        #expect(try monitor.drain(ownPort: scenery.routing.portID).isDisjoint(with: [.policy, .routes]))
+        #expect(
+            try monitor.drain(ownPort: scenery.routing.portID).bells.isDisjoint(with: [.policy, .routes]))
         try scenery.namespace.ip("rule del priority 20001 protocol 109")
-        #expect(try monitor.drain(ownPort: scenery.routing.portID).contains(.policy))
+        #expect(try monitor.drain(ownPort: scenery.routing.portID).bells.contains(.policy))
         try scenery.namespace.ip("route del 203.0.113.0/24 dev uplink table 7001")
-        #expect(try monitor.drain(ownPort: scenery.routing.portID).contains(.policy))
+        #expect(try monitor.drain(ownPort: scenery.routing.portID).bells.contains(.policy))
     }
 }
 
