@@ -9,6 +9,8 @@ public struct KernelTable: ~Copyable {
     private var connection: NftablesConnection
     /// Hears what others commit; absent where nobody wants to know.
     private let monitor: NftablesMonitor?
+    /// A transaction that was heard in part.
+    private var heardInPart: NftablesMonitor.Touch?
     /// What the kernel had at a generation, so that an undisturbed table need not be listed again.
     private var known: Known?
     private var dialect = Dialect()
@@ -33,6 +35,8 @@ public struct KernelTable: ~Copyable {
         var rescue: Rescue?
         /// There is a ``rescue``, or it would be too large.
         var isRescueMade = false
+        /// It was in the kernel already, so that what is missing was deleted, or not listed.
+        var wasInForce = false
 
         /// The snapshot, if it is of this ruleset.
         func snapshot(of ruleset: Ruleset) -> Snapshot? { self.ruleset == ruleset ? snapshot : nil }
@@ -74,6 +78,7 @@ public struct KernelTable: ~Copyable {
             try isSettled() ? [] : try apply(desired)
         }
         isAsWanted = true
+        wanted?.wasInForce = true
         if wanted?.isRescueMade == false {
             wanted?.rescue = Rescue(desired, &connection)
             wanted?.isRescueMade = true
@@ -110,7 +115,7 @@ public struct KernelTable: ~Copyable {
     /// - Parameter port: the port ID of another socket that masqd commits by.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
     public mutating func hear(besides port: UInt32) throws(NetlinkError) -> NftablesMonitor.Activity {
-        guard let activity = try monitor?.drain(ownPorts: portID, port) else { return .init() }
+        guard let activity = try monitor?.drain(&heardInPart, ownPorts: portID, port) else { return .init() }
         if let touch = activity.ownTable { heard(touch) }
         return activity
     }
@@ -205,9 +210,8 @@ public struct KernelTable: ~Copyable {
     public var answersDifferently: Bool { dialect.isForeign }
 
     private mutating func apply(_ desired: Snapshot) throws(NetlinkError) -> [Change] {
-        let current = dialect.reading(try current(), for: desired)
+        let (current, changes) = try difference(to: desired)
         let generation = known?.generation ?? 0
-        let changes = Difference.changes(from: current, to: desired)
         guard !changes.isEmpty else {
             // One of the two is enough in memory. `known?.snapshot = desired` would leak the other (Swift 6.3, a value
             // within an optional of a type that can't be copied).
@@ -230,6 +234,32 @@ public struct KernelTable: ~Copyable {
         return changes
     }
 
+    /// What the kernel has, and what makes it the desired table.
+    private mutating func difference(
+        to desired: Snapshot
+    ) throws(NetlinkError) -> (current: Snapshot, changes: [Change]) {
+        var current = dialect.reading(try current(), for: desired)
+        var changes = Difference.changes(from: current, to: desired)
+        guard wanted?.wasInForce == true else { return (current, changes) }
+        // While the kernel makes a hash table larger, right behind a commit, a listing may miss elements, and each misses
+        // others (`rhashtable_walk_next` in lib/rhashtable.c). What two listings agree on was deleted.
+        for _ in 0..<Self.maximumListings where Self.lackElementsOnly(changes) {
+            known = nil
+            current = dialect.reading(try self.current(), for: desired)
+            let before = changes
+            changes = Difference.changes(from: current, to: desired)
+            if changes == before { break }
+        }
+        return (current, changes)
+    }
+
+    /// So many listings are enough: somebody may also be deleting elements all the time.
+    private static let maximumListings = 5
+
+    private static func lackElementsOnly(_ changes: [Change]) -> Bool {
+        !changes.isEmpty && changes.allSatisfy { if case .addElements = $0 { true } else { false } }
+    }
+
     /// Commits while the monitor does not listen: the kernel would write a message for each of 50 000 elements.
     ///
     /// What others commit in that moment shows in the generation number alone.
@@ -242,6 +272,8 @@ public struct KernelTable: ~Copyable {
     ) throws(NetlinkError) -> UInt32 {
         guard monitor != nil else { return try commit(&self) }
         monitor?.pause()
+        // Its end may never be heard; what it did was looked at, or the commit fails.
+        heardInPart = nil
         let outcome = Result { () throws(NetlinkError) in try commit(&self) }
         try monitor?.resume()
         // What was refused left all as it was; of two batches the first may have been taken: one look too many.

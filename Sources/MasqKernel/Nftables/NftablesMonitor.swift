@@ -56,10 +56,8 @@ public struct NftablesMonitor: ~Copyable {
     /// How long the end of a transaction may take after its changes; it comes within microseconds.
     private static let patienceMilliseconds: CInt = 1
 
-    /// More datagrams than this, of some dozen messages each, wait for the next turn of the loop.
-    ///
-    /// A transaction that is longer is heard in two parts; the table is then looked at, and not restored by hearsay.
-    private static let maximumDatagrams = 256
+    /// How long the loop stands still at the most, in milliseconds; what is left waits for the next turn.
+    private static let pieceMilliseconds = 2
 
     /// The descriptor that becomes readable when somebody committed.
     public var descriptor: CInt { socket.descriptor }
@@ -79,17 +77,23 @@ public struct NftablesMonitor: ~Copyable {
 
     /// Reads what is waiting, and waits itself for the end of a transaction that has begun to tell of itself.
     ///
-    /// - Parameter ownPorts: the port IDs of the sockets that masqd commits by.
+    /// - Parameters:
+    ///   - pending: the transaction whose end was not read yet, for the next call.
+    ///   - ownPorts: the port IDs of the sockets that masqd commits by.
     /// - Throws: ``NetlinkError`` when the socket is of no use any more.
-    public func drain(ownPorts: UInt32...) throws(NetlinkError) -> Activity {
+    public func drain(_ pending: inout Touch?, ownPorts: UInt32...) throws(NetlinkError) -> Activity {
         var activity = Activity()
-        var pending: Touch?
         var hasWaited = false
-        reading: for _ in 0..<Self.maximumDatagrams {
+        var isEmpty = false
+        let end = Clock.now + Self.pieceMilliseconds * 1000
+        reading: repeat {
             do {
                 guard let messages = try socket.receive(into: buffer, waiting: false) else {
                     // The kernel sends what names the process right behind the changes, but not at once with them.
-                    guard pending != nil, !hasWaited else { break reading }
+                    guard pending != nil, !hasWaited else {
+                        isEmpty = true
+                        break reading
+                    }
                     hasWaited = true
                     var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
                     _ = poll(&readable, 1, Self.patienceMilliseconds)
@@ -101,6 +105,11 @@ public struct NftablesMonitor: ~Copyable {
             } catch  where error.code == ENOBUFS {
                 activity.isIncomplete = true
             }
+        } while Clock.now < end
+        // Of what was lost, or does not come, nobody knows the end.
+        if isEmpty || activity.isIncomplete, let touch = pending {
+            activity.ownTable = touch
+            pending = nil
         }
         // The end of a transaction may be another one's then, and its last changes are not known.
         if activity.isIncomplete { activity.ownTable?.generationWithoutTable = nil }
@@ -144,7 +153,6 @@ extension NftablesMonitor.Activity {
             pending = NftablesMonitor.Touch(deletesTable: deletesTable)
             // Which generation that is comes last.
             pending?.leavesNoTable = type == NFT_MSG_DELTABLE
-            ownTable = pending
         } else {
             touchesOthers = true
         }

@@ -17,6 +17,26 @@ import Testing
         rulesets = [try GoldenRuleset.rich.ruleset, .behindPPP0([try IPNetwork("10.0.0.0/8")])]
     }
 
+    @Test(
+        "A transaction that is too long for one turn of the loop is told once, at its end, with who made it")
+    func longTransaction() throws {
+        var table = try namespace.run { try KernelTable(listening: true) }
+        _ = try table.apply(rulesets[0])
+        let rules = String(repeating: "add rule inet masqd mine counter\n", count: 20_000)
+        try namespace.nft("add chain inet masqd mine\n\(rules)")
+        var touches: [NftablesMonitor.Touch] = []
+        var turns = 0
+        while touches.isEmpty {
+            turns += 1
+            let activity = try table.hear(besides: 0)
+            try #require(!activity.isIncomplete)
+            if let touch = activity.ownTable { touches.append(touch) }
+        }
+        #expect(turns > 1)
+        #expect(touches.map(\.processName) == ["nft"])
+        #expect(try table.hear(besides: 0).ownTable == nil)
+    }
+
     @Test("Whatever moment somebody picks, his commit is heard, or known to have happened")
     func nothingIsMissed() throws {
         var table = try namespace.run { try KernelTable(listening: true) }

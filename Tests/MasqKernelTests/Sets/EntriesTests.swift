@@ -112,4 +112,24 @@ import Testing
         let expected = Snapshot(lowering: ruleset)
         try eventually("all elements are listed") { try namespace.snapshot() == expected }
     }
+
+    @Test(
+        "What a listing misses while the kernel makes a hash table larger is not taken for somebody's deletion"
+    )
+    func resizing() throws {
+        var many = PackedElements.List()
+        for port in UInt16(1)...5_000 { many.append([.transport(.udp), .port(port)], data: []) }
+        var ruleset = Ruleset()
+        ruleset.sets = [
+            .init("known", .entries(PackedElements(ElementType(key: [.protocol, .service]), many)))
+        ]
+        for _ in 0..<10 {
+            let namespace = try NetworkNamespace()
+            var table = try namespace.kernelTable()
+            _ = try table.apply(ruleset)
+            // Another generation, so that it has to look.
+            try namespace.nft("add table ip somebody")
+            #expect(try table.apply(ruleset).map { "\($0)" } == [])
+        }
+    }
 }
