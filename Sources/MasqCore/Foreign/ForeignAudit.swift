@@ -90,8 +90,9 @@ public struct ForeignAudit: Equatable, Sendable {
         private var sourceNumbers: [AddressRanges: Int] = [:]
         private var listNumbers: [Behind: Int] = [:]
         private var uplinkIndexes: [InterfacePattern: Int32] = [:]
-        /// Every address of a link, in order.
-        private var addresses: [AddressFamily: [(value: UInt128, link: Link)]] = [:]
+        private let byIndex: [Int32: Link]
+        /// Every address of a link, in order, with the link's index: links themselves are large to sort.
+        private var addresses: [AddressFamily: [(value: UInt128, link: Int32)]] = [:]
 
         private struct Behind: Hashable {
             let source: Int
@@ -100,11 +101,12 @@ public struct ForeignAudit: Equatable, Sendable {
 
         init(_ links: Links, _ configuration: Configuration) {
             let uplinks = Set(configuration.outbound.lazy.flatMap(\.outInterfaces))
+            byIndex = links.byIndex
             for link in links.byIndex.values {
                 let name = InterfacePattern.name(link.name)
                 if uplinks.contains(name) { uplinkIndexes[name] = link.index }
                 for address in link.addresses {
-                    addresses[address.family, default: []].append((address.value, link))
+                    addresses[address.family, default: []].append((address.value, link.index))
                 }
             }
             for family in AddressFamily.allCases { addresses[family]?.sort { $0.value < $1.value } }
@@ -129,11 +131,12 @@ public struct ForeignAudit: Equatable, Sendable {
             for range in sources[source].ranges {
                 var index = all.firstIndex(fromWhichOn: { $0.value >= range.first })
                 while index < all.count, all[index].value <= range.last {
-                    let link = all[index].link
-                    if found[link.index] == nil, !uplinks.contains(where: { $0.matches(link.name) }) {
-                        found[link.index] = link
-                    }
+                    let number = all[index].link
                     index += 1
+                    guard found[number] == nil, let link = byIndex[number],
+                        !uplinks.contains(where: { $0.matches(link.name) })
+                    else { continue }
+                    found[number] = link
                 }
             }
             let list = found.values.sorted { $0.index < $1.index }

@@ -22,8 +22,11 @@ struct OwnSources: Sendable {
         let source = MasqueradeSource(
             links: links, family: .ipv6, hidden: AddressRanges(family: .ipv6, networks: hidden))
         var actions: [Action] = []
-        for link in links.byIndex.values.sorted(by: { $0.index < $1.index }) {
-            let isUplink = blocks.contains { $0.outInterfaces.contains { $0.matches(link.name) } }
+        let patterns = Set(blocks.lazy.flatMap(\.outInterfaces))
+        func isUplink(_ link: Link) -> Bool { patterns.contains { $0.matches(link.name) } }
+        let concerned = links.byIndex.values.filter { restricted.contains($0.index) || isUplink($0) }
+        for link in concerned.sorted(by: { $0.index < $1.index }) {
+            let isUplink = isUplink(link)
             if restricted.contains(link.index) {
                 guard !isUplink || !source.hasOwn(link) && !source.isMissing(on: link) else { continue }
                 restricted.remove(link.index)

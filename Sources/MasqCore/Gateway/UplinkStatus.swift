@@ -63,28 +63,39 @@ public struct UplinkStatus: Equatable, Sendable {
 
     /// Only those that an earlier look, for another configuration, was about too.
     func among(_ earlier: UplinkStatus) -> UplinkStatus {
-        UplinkStatus(
-            uplinks.filter { uplink in earlier.uplinks.contains { $0.name == uplink.name } },
+        let names = Set(earlier.uplinks.map(\.name))
+        return UplinkStatus(
+            uplinks.filter { names.contains($0.name) },
             delegations.filter { link in earlier.delegations.contains { $0.name == link.name } })
     }
 
     /// Looks at the links that a configuration is about.
     public init(_ configuration: Configuration, _ links: Links) {
-        var names: Set<InterfaceName> = []
-        for pattern in configuration.outbound.flatMap(\.outInterfaces) {
-            if case .name(let name) = pattern { names.insert(name) }
-            names.formUnion(links.byIndex.values.lazy.map(\.name).filter(pattern.matches))
-        }
         delegations = Delegation.all(of: configuration, links)
+        let patterns = OutboundPatterns(configuration.outbound)
+        let byName = Dictionary(links.byIndex.values.map { ($0.name, $0) }) { first, _ in first }
+        let names = patterns.names.union(byName.keys.lazy.filter(patterns.haveGlob))
+        // Hundreds of names may share their blocks, and so what is told of them.
+        var known: [OutboundPatterns.Key: [OutboundBlock]] = [:]
+        var traffics: [Traffic: String] = [:]
         uplinks = names.sorted().map { name in
-            let blocks = configuration.outbound.filter { block in
-                block.outInterfaces.contains { $0.matches(name) }
-            }
-            let link = links.named(name)
+            let key = patterns.key(of: name)
+            let blocks = known[key] ?? patterns.blocks(key).map { configuration.outbound[$0] }
+            known[key] = blocks
+            let link = byName[name]
             let state = Self.state(of: link, blocks)
-            return Uplink(
-                name: name, index: link?.index, state: state, traffic: Self.traffic(of: blocks, state))
+            let traffic = Traffic(blocks: key, families: state.families)
+            let text = traffics[traffic] ?? Self.traffic(of: blocks, state)
+            traffics[traffic] = text
+            return Uplink(name: name, index: link?.index, state: state, traffic: text)
         }
+    }
+
+    /// What the words about an uplink's traffic depend on.
+    private struct Traffic: Hashable {
+        let blocks: OutboundPatterns.Key
+        /// Those that a link that is up has addresses of.
+        let families: Set<AddressFamily>?
     }
 
     private static func state(of link: Link?, _ blocks: [OutboundBlock]) -> UplinkState {
@@ -130,16 +141,21 @@ public struct UplinkStatus: Equatable, Sendable {
 
     /// What changed for the user since an earlier look, a line for each uplink; none where nothing did.
     public func changes(since earlier: UplinkStatus) -> [String] {
+        if self == earlier { return [] }
         var lines: [String] = []
+        let byName = Dictionary(earlier.uplinks.map { ($0.name, $0) }) { first, _ in first }
+        let names = Set(uplinks.map(\.name))
+        let indexes = Set(uplinks.compactMap(\.index))
         for uplink in uplinks {
-            let old = earlier.uplinks.first { $0.name == uplink.name }
+            let old = byName[uplink.name]
             guard old?.state != uplink.state || old?.index != uplink.index else { continue }
             // The index alone is worth a word only where it means another link with the same address.
             if let old, old.state == uplink.state, uplink.state.isSilentlyReplaced { continue }
             lines.append(uplink.news(since: old, renamedFrom: uplink.oldName(in: earlier)))
         }
-        for old in earlier.uplinks where !uplinks.contains(where: { $0.name == old.name }) {
-            guard !uplinks.contains(where: { $0.index != nil && $0.index == old.index }) else { continue }
+        // One that was renamed is told of by its new name.
+        for old in earlier.uplinks where !names.contains(old.name) {
+            if let index = old.index, indexes.contains(index) { continue }
             lines.append("\(old.name) is gone")
         }
         return lines + delegations.filter { !earlier.delegations.contains($0) }.map(\.claim)
@@ -176,6 +192,11 @@ extension UplinkStatus.Delegation {
 }
 
 extension UplinkState {
+    /// The families of its addresses, where it is up.
+    fileprivate var families: Set<AddressFamily>? {
+        if case .up(let addresses) = self { Set(addresses.map(\.family)) } else { nil }
+    }
+
     fileprivate var isSilentlyReplaced: Bool {
         if case .up = self { false } else { true }
     }

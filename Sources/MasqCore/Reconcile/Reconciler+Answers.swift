@@ -97,11 +97,11 @@ extension Reconciler {
             links = new
             return []
         }
-        let before = UplinkStatus(configuration, links)
+        let before = uplinks.look(configuration, links)
         links = new
         desired?.follow(links, defaultRoutes)
         given.note(configuration, links)
-        let isNews = UplinkStatus(configuration, links) != before
+        let isNews = uplinks.look(configuration, links) != before
         let audit = foreign.moved(configuration, links)
         // Before the look, whose commit may be the end.
         let restrictions = applied == nil ? [] : ownSources.follow(configuration, links)
@@ -199,9 +199,9 @@ extension Reconciler {
     /// What changed for the user since he was last told.
     mutating func news() -> [Action] {
         guard let configuration else { return [] }
-        let uplinks = UplinkStatus(configuration, links)
-        let news = uplinks.changes(since: reported)
-        reported = uplinks
+        let status = uplinks.look(configuration, links)
+        let news = status.changes(since: reported)
+        reported = status
         let unnamed = UnnamedUplinks(configuration, links, defaultRoutes)
         defer { reportedUnnamed = unnamed }
         return news.map { .log(.notice, $0) }

@@ -27,6 +27,7 @@ public struct Reconciler: Sendable {
     /// What the kernel took last; absent before the first commit that succeeded.
     var applied: (ruleset: Ruleset, configuration: Configuration)?
     var reported = UplinkStatus()
+    var uplinks = UplinkMemory()
     var reportedUnnamed = UnnamedUplinks()
     var lastFailure: String?
     var refusal: String?
@@ -193,7 +194,7 @@ public struct Reconciler: Sendable {
         } else {
             parts.append("in force: \(inForce.origin)")
         }
-        parts.append(UplinkStatus(inForce, links).summary)
+        parts.append(uplinks.status(inForce, links).summary)
         if let summary = UnnamedUplinks(inForce, links, defaultRoutes).summary { parts.append(summary) }
         if let summary = routing.summary { parts.append(summary) }
         for family in switches.offAgainstWish(inForce) {
