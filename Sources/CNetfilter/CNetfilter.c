@@ -8,18 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int CNetfilter_peer(int socket, struct CNetfilter_peer *peer)
-{
-    struct ucred credentials;
-    socklen_t length = sizeof(credentials);
-
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
-        return -1;
-    peer->pid = credentials.pid;
-    peer->uid = credentials.uid;
-    return 0;
-}
-
 /* Forgets the pages of one object's code and constants: they are the file's, and come back from it when needed. */
 static int forget_code(struct dl_phdr_info *object, size_t size, void *context)
 {

@@ -53,7 +53,7 @@ struct Daemon: ~Copyable {
 
     /// What can wake the loop.
     private enum Waker: UInt32, CaseIterable {
-        case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, lock, routeMonitor, tableMonitor
+        case signals, retryTimer, calmTimer, alarmTimer, watchdogTimer, routeMonitor, tableMonitor
         case connections, repairTimer, foreignTimer, foreignLook, routingTimer, probeTimer, probes,
             readingTimer, agendaTimer
     }
@@ -72,8 +72,7 @@ struct Daemon: ~Copyable {
         let readingTimer = try TimerSource()
         let watchdogTimer = try TimerSource()
         let agendaTimer = try TimerSource()
-        let directory = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? "/run"
-        let lock = try NamespaceLock(fallbackDirectory: directory)
+        let lock = try NamespaceLock.take()
         // Before the first dump: what changes during it rings the bell.
         let routeMonitor = try RouteMonitor()
         let table = try KernelTable(listening: true)
@@ -153,17 +152,18 @@ struct Daemon: ~Copyable {
         if let descriptor = table.monitorDescriptor {
             try loop.watch(descriptor, tag: Waker.tableMonitor.rawValue)
         }
-        if let stranger = lock.stranger {
-            log(
-                .warning,
-                "pid \(stranger) of another user holds the address of masqd; a locked file decides instead")
-        } else {
-            try loop.watch(lock.descriptor, tag: Waker.lock.rawValue)
-        }
+    }
+
+    /// Two of them would undo each other's rules wherever their files differ.
+    private func reportMissingLock() {
+        log(
+            .warning,
+            "this kernel has no nfnetlink_log: a second masqd in this network namespace would not be refused")
     }
 
     private mutating func begin() throws {
         log(.info, "masqd \(version) starts")
+        if !lock.isExclusive { reportMissingLock() }
         let reading = source.read()
         reading.diagnostics.forEach { log($0) }
         guard let configuration = reading.configuration else {
@@ -220,7 +220,6 @@ struct Daemon: ~Copyable {
             watchdogTimer.acknowledge()
             manager.feedWatchdog()
             answerAgainLater()
-        case .lock: lock.dismissVisitors()
         case .routeMonitor: try hearRoutes()
         case .tableMonitor: hear(try table.hear(besides: foreignEditor.portID))
         }

@@ -24,7 +24,7 @@ struct Doctor {
 
     private func observe(_ configuration: Configuration?) -> Observations {
         var seen = Observations()
-        seen.holder = observed { try NamespaceLock.currentHolder() }
+        seen.holder = .seen(NamespaceLock.currentHolder())
         seen.forwarding = observed { try Forwarding.read() }
         seen.links = observed {
             var routes = try RouteConnection()
@@ -70,9 +70,7 @@ struct Doctor {
             let audit = ForeignAudit(configuration, links)
             return audit.report(on: try reader.read(for: audit))
         }
-        if !configuration.portForwards.isEmpty {
-            seen.listeners = observed { try ListenerReader.listeners() }
-        }
+        seen.listeners = observed { try ListenerReader.listeners() }
         guard let routes = seen.routes.value else { return }
         seen.ways = observed {
             var finder = try RouteFinder()

@@ -78,6 +78,8 @@ extension Action.ExitStatus {
         case let error as SystemError:
             self = error.code == EPERM || error.code == EACCES ? .notPermitted : .system
         case NamespaceLock.Refusal.held: self = .unavailable
+        case NamespaceLock.Refusal.notPermitted: self = .notPermitted
+        case NamespaceLock.Refusal.system(let error): self = Action.ExitStatus(error)
         default: self = .system
         }
     }

@@ -32,6 +32,7 @@
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -43,15 +44,6 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/udata.h>
-
-/* struct ucred is behind _GNU_SOURCE, which Swift's importer does not set. */
-struct CNetfilter_peer {
-    int pid;
-    unsigned int uid;
-};
-
-/* Reads SO_PEERCRED of a connected AF_UNIX socket; 0, or -1 with errno. */
-int CNetfilter_peer(int socket, struct CNetfilter_peer *peer);
 
 /*
  * Gives back what start-up and reading a configuration needed and waiting does not: free heap (malloc_trim()) and

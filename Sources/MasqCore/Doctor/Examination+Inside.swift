@@ -9,45 +9,90 @@ extension Examination {
         guard let configuration, let links = observations.links.value, let routes = observations.routes.value
         else { return }
         let inside = InsideNetworks(configuration, links, routes).networks
+        let mixed = examineClientsOfUplinks(configuration, links, routes, inside)
         guard !inside.isEmpty else {
+            guard mixed.isEmpty else { return }
             return add(
-                .wrong, "no network is behind this machine: no link but the uplinks is up and has an address",
-                type: "ip -br address")
+                .warning, "no link but the uplinks is up and has a network: there are no clients at present",
+                look: "ip -br address")
         }
-        examineSources(configuration, links, inside)
+        examineSources(configuration, links, inside, besides: mixed)
         examineUncovered(configuration, links, inside)
         examineWays(configuration, links, routes)
     }
 
-    /// A source that no client can have is probably a typo.
-    private mutating func examineSources(_ configuration: Configuration, _ links: Links, _ inside: [Route]) {
+    /// A block's source on the block's own uplink: what comes in from there is taken for spoofed.
+    ///
+    /// With clients elsewhere that does no harm: a modem's page, say, on an interface whose network a wide source covers.
+    ///
+    /// - Returns: those networks.
+    private mutating func examineClientsOfUplinks(
+        _ configuration: Configuration, _ links: Links, _ routes: [Route], _ inside: [Route]
+    ) -> [IPNetwork] {
+        let uplinks = Uplink.all(of: configuration, links).filter { $0.link?.isUp == true }
+        var mixed: [IPNetwork] = []
+        for uplink in uplinks {
+            for route in uplink.connected(routes) where !mixed.contains(route.destination) {
+                let network = route.destination
+                // A router before this one may have such a network.
+                guard uplink.defaultRoutes(network.family, routes).isEmpty else { continue }
+                let exits = uplinks.filter { !$0.defaultRoutes(network.family, routes).isEmpty }
+                // The first block of the uplink that it would leave by decides.
+                let block = configuration.outbound.first { block in
+                    (exits.isEmpty ? [uplink] : exits).contains { block.leaves(by: $0.name) }
+                        && block.source.contains { $0.overlaps(network) }
+                }
+                guard let block, block.leaves(by: uplink.name) else { continue }
+                mixed.append(network)
+                let hasClients = inside.contains { route in
+                    block.source.contains { $0.overlaps(route.destination) }
+                }
+                let consequence = exits.isEmpty ? "" : ": what comes from there is dropped as spoofed"
+                let claim = """
+                    \(network) is on \(uplink.name), which is an out_interface of \(origin.place(of: block)), \
+                    and in source there too\(consequence)
+                    """
+                add(Finding(hasClients ? .hint : .wrong, claim, type: hasClients ? [] : origin.edit))
+            }
+        }
+        return mixed
+    }
+
+    /// A source that no client can have at present: a mistake, or a client that is not connected.
+    private mutating func examineSources(
+        _ configuration: Configuration, _ links: Links, _ inside: [Route], besides mixed: [IPNetwork]
+    ) {
         let present = AddressFamily.allCases.map {
             AddressRanges(family: $0, networks: inside.map(\.destination))
         }
         var hasSource = false
-        var doubtful: [(network: IPNetwork, block: OutboundBlock)] = []
+        var absent: [(network: IPNetwork, block: OutboundBlock)] = []
         for block in configuration.outbound {
             for network in block.source {
                 if present.contains(where: { $0.overlaps(network) }) {
                     hasSource = true
                 } else {
-                    doubtful.append((network, block))
+                    absent.append((network, block))
                 }
             }
         }
         // Whoever writes all private ranges down means to be done with it for ever.
-        if hasSource { doubtful.removeAll { $0.network.isWholePrivateRange } }
-        guard let first = doubtful.first else {
+        if hasSource { absent.removeAll { $0.network.isWholePrivateRange } }
+        absent.removeAll { source in mixed.contains { $0.overlaps(source.network) } }
+        guard let first = absent.first else {
+            guard mixed.isEmpty || hasSource else { return }
             return add(.ok, "the networks in \(origin.name) are behind this machine")
         }
-        let more = doubtful.count == 1 ? "" : " (and \(doubtful.count - 1) more)"
+        let more = absent.count == 1 ? "" : " (and \(absent.count - 1) more)"
         let there = inside.prefix(Self.maximumNetworks)
-            .map { "\($0.destination) (\(links.byIndex[$0.link]?.name ?? "?"))" }
+            .map { "\($0.destination) (\(links.byIndex[$0.link].map { "\($0.name)" } ?? "?"))" }
         let claim = """
-            \(first.network)\(more) of \(origin.place(of: first.block)) is no network behind this machine, which \
-            are \(there.joined(separator: ", ")): a typo, or a link that is not up
+            \(first.network)\(more) of \(origin.place(of: first.block)) is in none of the networks that are behind this \
+            machine now: \(there.joined(separator: ", "))
             """
-        add(Finding(hasSource ? .warning : .wrong, claim, type: origin.edit))
+        // Nobody owns a public network by mistake; a private one may be a VPN's, whose clients are away.
+        let isPublic = absent.contains { $0.network.address.scope != .private }
+        add(Finding(hasSource && !isPublic ? .hint : .warning, claim, type: hasSource ? [] : origin.edit))
     }
 
     /// A private network that no block speaks of gets no answer from the Internet.
@@ -68,8 +113,7 @@ extension Examination {
                     """
                     \(network.destination), behind \(name), is in no source of \(origin.name): masqd \
                     does not masquerade it
-                    """,
-                    type: origin.edit))
+                    """))
         }
         if uncovered.count > Self.maximumNetworks {
             add(.hint, "\(uncovered.count - Self.maximumNetworks) more networks are in no source either")
@@ -104,7 +148,7 @@ extension Examination {
         let question =
             "ip \(isVersion6)route get \(way.flow.destination) from \(way.source) iif \(inside.shellWord)"
         guard let index = way.outputLink else {
-            return add(.wrong, "\(what) has no way: the kernel refuses the route", type: question)
+            return add(.wrong, "\(what) has no way: the kernel refuses the route", look: question)
         }
         let output = links.byIndex[index]?.name
         let name = output.map(\.description) ?? "link \(index)"
@@ -118,9 +162,16 @@ extension Examination {
                     && other.source.contains { $0.contains(way.source) }
             } ?? false
         if !isCovered, block.translation.hidesSource {
+            // Another program may translate it, or another router behind that link.
             let claim = "\(what) leaves by \(name), which is no out_interface of \(origin.place(of: block))"
-            add(.wrong, "\(claim): nobody masquerades it", type: question)
+            add(.warning, "\(claim): masqd does not translate it", look: question)
         }
+    }
+}
+
+extension OutboundBlock {
+    fileprivate func leaves(by uplink: InterfaceName) -> Bool {
+        outInterfaces.contains { $0.matches(uplink) }
     }
 }
 

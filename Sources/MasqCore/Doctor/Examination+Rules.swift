@@ -15,10 +15,9 @@ extension Examination {
             ? "is not as \(origin.name) asks for: \(table.summary)"
             : "is not in force: nothing is masqueraded, and nothing held back"
         guard let refusal = table.refusal else {
-            return add(.wrong, "\(name) \(state)", type: origin.putInForce)
+            return add(Finding(.wrong, "\(name) \(state)", type: origin.putInForce))
         }
-        let commands = refusal.missing?.loading.map { ["\($0) && \(origin.putInForce)"] } ?? []
-        add(Finding(.wrong, "\(name) \(state); \(refusal.reason)", type: commands))
+        add(.wrong, "\(name) \(state); \(refusal.reason)")
     }
 
     /// What is left out, so that all else can be in force.
@@ -26,8 +25,14 @@ extension Examination {
         // Who says "auto" takes what there is.
         let isWelcome = feature == .flowOffload && configuration.forward.flowOffload == .auto
         let claim = "this kernel has no \(feature): masqd goes on without \(feature.pronoun)"
-        let commands = feature.loading.map { ["\($0) && \(origin.putInForce)"] } ?? []
-        add(Finding(isWelcome ? .hint : .warning, claim, type: commands))
+        add(isWelcome ? .hint : .warning, "\(claim)\(Self.source(of: feature) ?? "")")
+    }
+
+    /// Where a kernel that lacks it may have it: whether this one can load them, only trying tells.
+    private static func source(of feature: KernelFeature) -> String? {
+        let modules = feature.modules
+        guard !modules.isEmpty else { return nil }
+        return " (modules: \(modules.joined(separator: ", ")))"
     }
 
     /// Which connections leave by which of several uplinks.
@@ -40,7 +45,7 @@ extension Examination {
         for uplink in configuration.uplinks where unanswered.contains(uplink.number) {
             let claim = "\(uplink.interface) gave no answer to its probes: new connections leave by it last"
             let probe = uplink.probe.first.map { "ping -I \(uplink.interface.shellWord) \($0.address)" }
-            add(Finding(.warning, claim, type: probe.map { [$0] } ?? []))
+            add(Finding(.warning, claim, look: probe.map { [$0] } ?? []))
         }
         let plan = RoutingPlan(configuration, links, state, unanswered: unanswered)
         let changes = state.changes(toRules: plan.rules, routes: plan.routes)
@@ -49,8 +54,9 @@ extension Examination {
         }
         let more = changes.count == 1 ? "" : ", and \(changes.count - 1) more"
         add(
-            .wrong, "policy routing is not as \(origin.name) asks for: \(first) differs\(more)",
-            type: origin.putInForce)
+            Finding(
+                .wrong, "policy routing is not as \(origin.name) asks for: \(first) differs\(more)",
+                type: origin.putInForce))
     }
 
     mutating func examineForeign() {
@@ -66,8 +72,9 @@ extension Examination {
         if !report.edits.isEmpty {
             let count = report.edits.count == 1 ? "1 rule differs" : "\(report.edits.count) rules differ"
             add(
-                .wrong, "others' chains are not opened as foreign_drop asks for: \(count)",
-                type: origin.putInForce)
+                Finding(
+                    .wrong, "others' chains are not opened as foreign_drop asks for: \(count)",
+                    type: origin.putInForce))
         }
         for finding in report.findings {
             let severity: Finding.Severity =
@@ -92,11 +99,12 @@ extension Examination {
             add(.ok, "the connection table holds \(fill)")
         } else {
             let consequence = percent < 95 ? "it is nearly full" : "it is full, and new ones are dropped"
-            let larger = load.largerMaximum.map { "sysctl -w net.netfilter.nf_conntrack_max=\($0)" }
-            let note = larger == nil ? ": a larger one would take more than a quarter of the memory" : ""
+            let note =
+                load.largerMaximum.map { "net.netfilter.nf_conntrack_max may be \($0) with this memory" }
+                ?? "a larger one would take more than a quarter of the memory"
             add(
                 percent < 95 ? .warning : .wrong,
-                "the connection table holds \(fill): \(consequence)\(note)", type: larger ?? "conntrack -S")
+                "the connection table holds \(fill): \(consequence); \(note)", look: "conntrack -S")
         }
         examineSize(of: load)
         guard let failures = load.failures else { return }
@@ -107,7 +115,7 @@ extension Examination {
                 \(failures.drops) packets were dropped since boot, as the connection table had no room \
                 for them; does it grow?
                 """,
-                type: "conntrack -S")
+                look: "conntrack -S")
         }
         if failures.failedInsertions > 0 {
             add(
@@ -116,7 +124,7 @@ extension Examination {
                 \(failures.failedInsertions) connections failed since boot, as their ports were taken: \
                 a few are normal; does it grow?
                 """,
-                type: "conntrack -S")
+                look: "conntrack -S")
         }
     }
 
@@ -125,8 +133,10 @@ extension Examination {
         if let roomier = load.roomierMaximum {
             add(
                 .hint,
-                "nf_conntrack_max is \(load.maximum): a few clients with many connections fill the table",
-                type: "sysctl -w net.netfilter.nf_conntrack_max=\(roomier)")
+                """
+                nf_conntrack_max is \(load.maximum): a few clients with many connections fill the table; \(roomier) \
+                would fit into this memory
+                """)
         }
         let bytes = load.maximum * ConntrackLoad.bytesPerEntry
         if bytes > load.memory / 2, load.memory > 0 {
@@ -135,9 +145,8 @@ extension Examination {
                 .hint,
                 """
                 nf_conntrack_max is \(load.maximum): a full table would take \(bytes >> 20) of \
-                \(load.memory >> 20) MiB of memory
-                """,
-                type: "sysctl -w net.netfilter.nf_conntrack_max=\(smaller)")
+                \(load.memory >> 20) MiB of memory, one of \(smaller) a quarter
+                """)
         }
         // Every connection is in the hash table twice, by either direction.
         if load.buckets > 0, load.maximum / load.buckets > 8 {
@@ -145,9 +154,8 @@ extension Examination {
                 .hint,
                 """
                 nf_conntrack_max is \(load.maximum) with \(load.buckets) buckets: looking a connection \
-                up in a full table is slow
-                """,
-                type: "sysctl -w net.netfilter.nf_conntrack_buckets=\(load.maximum / 4)")
+                up in a full table is slow; \(load.maximum / 4) buckets would do
+                """)
         }
     }
 

@@ -32,6 +32,7 @@ public struct Examination: Sendable {
         examineTable()
         examinePolicyRouting()
         examinePortForwards()
+        examineOwnServices()
         examineForeign()
         examineConntrack()
         examineSavedRuleset()
@@ -57,8 +58,10 @@ public struct Examination: Sendable {
         return counts.joined(separator: ", ") + rest
     }
 
-    mutating func add(_ severity: Finding.Severity, _ claim: String, type commands: String...) {
-        findings.append(Finding(severity, claim, type: commands))
+    mutating func add(
+        _ severity: Finding.Severity, _ claim: String, type commands: String..., look questions: String...
+    ) {
+        findings.append(Finding(severity, claim, type: commands, look: questions))
     }
 
     mutating func add(_ finding: Finding) { findings.append(finding) }
@@ -92,12 +95,16 @@ extension Examination {
         /// `/etc/masqd.toml`, or the command line.
         var name: String { "\(origin)" }
 
-        /// What makes the rules equal to the configuration: a reload, or a start where nothing runs.
-        var putInForce: String { reload ?? start }
+        /// What makes the rules equal to the configuration: a reload, or a start where nothing runs; nothing where one
+        /// runs whose process is not known.
+        var putInForce: [String] {
+            if let reload { return [reload] }
+            return holder == nil ? [start] : []
+        }
 
         /// What makes the running masqd read the configuration again.
         private var reload: String? {
-            guard let holder, !holder.isStranger, let process = holder.process else { return nil }
+            guard let holder, let process = holder.process else { return nil }
             if let unit = holder.unit, unit.hasPrefix("masqd"), unit.hasSuffix(".service") {
                 return "systemctl reload \(unit.shellWord)"
             }
@@ -129,7 +136,7 @@ extension Examination {
         /// What changes the file and puts it in force.
         var edit: [String] {
             guard case .file(let path) = origin, let check = check.first else { return [] }
-            return ["${EDITOR:-vi} \(path.shellWord) && \(check) && \(putInForce)"]
+            return [(["${EDITOR:-vi} \(path.shellWord)", check] + putInForce).joined(separator: " && ")]
         }
 
         /// The place of a block: `masqd.toml:4`.
@@ -167,11 +174,7 @@ extension Examination {
             let claim = "no masqd is running: nobody mends the rules and connections when something changes"
             return add(.warning, claim, type: origin.start)
         }
-        let process = holder.process.map { "pid \($0)" } ?? "a process of another pid namespace"
-        guard !holder.isStranger else {
-            let claim = "\(process), of another user, holds the address @masqd and is no masqd"
-            return add(Finding(.warning, claim, type: holder.process.map { ["ps -fp \($0)"] } ?? []))
-        }
+        let process = holder.process.map { "pid \($0)" } ?? "a process that can't be seen from here"
         let unit = holder.unit.map { ", unit \($0)" } ?? ""
         add(.ok, "masqd is running (\(process)\(unit))")
     }
@@ -186,9 +189,8 @@ extension Examination {
                 // Whoever switches forwarding on before the rules are there lets private addresses out.
                 let isForMasqd =
                     configuration?.gateway.ipForward == .manage && observations.holder.isSeenToBeNobody
-                add(
-                    .wrong, "\(name) is 0: nothing is forwarded",
-                    type: isForMasqd ? origin.start : "sysctl -w \(name)=1")
+                let commands = isForMasqd ? [origin.start] : switchingOn(family)
+                add(Finding(.wrong, "\(name) is 0: nothing is forwarded", type: commands))
             case nil: add(.wrong, "\(name) is not there: this kernel runs without IPv6")
             }
         }
@@ -200,6 +202,21 @@ extension Examination {
                 .wrong, "\(setting) is 0: what comes in by \(name) is not forwarded",
                 type: setting.command(1))
         }
+    }
+
+    /// What switches forwarding on.
+    ///
+    /// A machine that forwards IPv6 forgets the routes that it learnt from its router, unless accept_ra is 2
+    /// (`addrconf_forward_change` and `rt6_purge_dflt_routers` in net/ipv6): that comes first.
+    private func switchingOn(_ family: AddressFamily) -> [String] {
+        let listening = observations.linkSettings.filter { $0.value.acceptsAdvertisements == 1 }.keys.sorted()
+            .filter { name in
+                configuration?.outbound.contains { $0.outInterfaces.contains { $0.matches(name) } } ?? true
+            }
+        let before =
+            family == .ipv6
+            ? listening.map { LinkSetting("net.ipv6.conf.", $0, ".accept_ra").command(2) } : []
+        return before + ["sysctl -w \(family.forwardingSwitch)=1"]
     }
 
     /// Whether masqueraded traffic or its answers come in by a link: loopback is the one that is never meant.

@@ -20,14 +20,22 @@ public struct Finding: Equatable, Sendable {
     public var severity: Severity
     /// What is so, and what comes of it: one line without a full stop.
     public var claim: String
-    /// What to type, a line each; empty where no command helps.
+    /// What to type, a line each; empty where no command is known to mend it.
+    ///
+    /// Only what a test types and sees mended, with nothing else broken: people type it at the far end of the line
+    /// that it is about.
     public var commands: [String]
+    /// What shows more about it and changes nothing, a line each.
+    public var questions: [String]
 
     /// Makes a finding.
-    public init(_ severity: Severity, _ claim: String, type commands: [String] = []) {
+    public init(
+        _ severity: Severity, _ claim: String, type commands: [String] = [], look questions: [String] = []
+    ) {
         self.severity = severity
         self.claim = claim
         self.commands = commands
+        self.questions = questions
     }
 
     /// Whether there is something to do about it.
@@ -40,12 +48,14 @@ public struct Finding: Equatable, Sendable {
 }
 
 extension Finding: CustomStringConvertible {
-    /// `wrong ppp0 is down: …`, and the commands in lines of their own below it.
+    /// `wrong ppp0 is down: …`; below it, in lines of their own, what to type and what to look at.
     public var description: String {
         let word = severity.rawValue
         let padding = String(repeating: " ", count: 6 - word.count)
         // Whatever a claim quotes, a line of its own is masqd's to begin.
-        let lines = [word + padding + claim] + commands.map { "      type: \($0)" }
+        let lines =
+            [word + padding + claim] + commands.map { "      type: \($0)" }
+            + questions.map { "      look: \($0)" }
         return lines.map(\.printableLine).joined(separator: "\n")
     }
 }

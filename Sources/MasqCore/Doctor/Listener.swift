@@ -57,7 +57,7 @@ extension Examination {
                 what listens on \(listener) here is not reached from there
                 """
             let option = listener.transport == .tcp ? "t" : "u"
-            add(.warning, claim, type: "ss -Hlnp\(option) 'sport = :\(port)'")
+            add(.warning, claim, look: "ss -Hlnp\(option) 'sport = :\(port)'")
         }
         if hidden.count > Self.maximumHiddenServices {
             add(.warning, "\(hidden.count - Self.maximumHiddenServices) more services are on forwarded ports")
@@ -66,9 +66,47 @@ extension Examination {
     }
 }
 
+extension Examination {
+    /// Linux answers for every address of the machine on every link (the weak host model, RFC 1122, 3.3.4.2): a
+    /// neighbour on the uplink's network reaches what is bound to an address inside, or to any.
+    mutating func examineOwnServices() {
+        guard let configuration, let links = observations.links.value,
+            let listeners = observations.listeners.value
+        else { return }
+        // Behind a line to one other end there is nobody but the provider, who routes no private address to it.
+        let shared = Uplink.all(of: configuration, links).compactMap(\.link).filter { link in
+            link.isUp && link.resolvesNeighbours && !link.addresses.isEmpty
+        }
+        let inside = Set(
+            links.byIndex.values.filter { link in
+                link.name != "lo"
+                    && !configuration.outbound.contains {
+                        $0.outInterfaces.contains { $0.matches(link.name) }
+                    }
+            }.flatMap(\.addresses))
+        let open = listeners.filter { listener in
+            guard listener.transport == .tcp || !PortForward.ephemeralPorts.contains(listener.port) else {
+                return false
+            }
+            if let link = listener.link { return shared.contains { $0.index == link } }
+            return listener.address.value == 0 || inside.contains(listener.address)
+        }
+        guard let uplink = shared.map(\.name).min(), !open.isEmpty else { return }
+        let names = open.map { "\($0.transport.text) \($0)" }.sorted()
+        let more = names.count > 4 ? " and \(names.count - 4) more" : ""
+        add(
+            .hint,
+            """
+            a neighbour in the network of \(uplink) reaches services of this machine, by its addresses inside too, unless \
+            other rules drop that: \(names.prefix(4).joined(separator: ", "))\(more); masqd filters what is forwarded only
+            """,
+            look: "ss -Hlnptu")
+    }
+}
+
 extension PortForward {
     /// Ports that the kernel gives to sockets which name none: the default of `ip_local_port_range`.
-    private static let ephemeralPorts: ClosedRange<UInt16> = 32768...60999
+    fileprivate static let ephemeralPorts: ClosedRange<UInt16> = 32768...60999
 
     /// Whether a service would get the connections that this takes away.
     fileprivate func hides(_ listener: Listener, _ links: Links) -> Bool {

@@ -31,7 +31,7 @@ public struct Observations: Sendable {
     public var table = Observed<TableComparison>.notYet
     /// Who serves this network namespace; nothing where nobody does.
     public var holder = Observed<LockHolder?>.notYet
-    /// The services of the machine's own, where ports are forwarded.
+    /// The services of the machine's own.
     public var listeners = Observed<Set<Listener>>.notYet
     /// What others' rules do to masqueraded traffic.
     public var foreign = Observed<ForeignReport>.notYet
@@ -70,17 +70,14 @@ public struct LinkSettings: Equatable, Sendable {
 
 /// Who has the right to be the one masqd of a network namespace.
 public struct LockHolder: Equatable, Sendable {
-    /// The process; absent where the kernel does not tell, as across pid namespaces.
+    /// The process; absent where the kernel does not tell, as across pid namespaces or to other users.
     public var process: Int32?
-    /// Whether it can't be a masqd: anybody may take the name.
-    public var isStranger: Bool
     /// The systemd unit that it runs in.
     public var unit: String?
 
     /// Makes a holder.
-    public init(process: Int32?, isStranger: Bool = false, unit: String? = nil) {
+    public init(process: Int32?, unit: String? = nil) {
         self.process = process
-        self.isStranger = isStranger
         self.unit = unit
     }
 }

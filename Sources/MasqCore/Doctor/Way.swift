@@ -67,16 +67,29 @@ extension IPAddress {
 }
 
 /// The networks behind the gateway: what its links that are no uplinks lead to.
+///
+/// A link that one block translates to may have the clients of another block: a VPN's server, a DMZ. It counts where
+/// no default route leads out of it.
 struct InsideNetworks {
     let networks: [Route]
 
     init(_ configuration: Configuration, _ links: Links, _ routes: [Route]) {
-        let uplinks = configuration.outbound.flatMap(\.outInterfaces)
+        let exits = Set(routes.filter(\.isDefault).map(\.link))
         networks = routes.filter { route in
             guard !route.isDefault, let link = links.byIndex[route.link], link.isUp else { return false }
             let scope = route.destination.address.scope
-            return !uplinks.contains { $0.matches(link.name) } && scope != .linkLocal && scope != .loopback
-                && !route.destination.isMulticast
+            guard scope != .linkLocal, scope != .loopback, !route.destination.isMulticast else {
+                return false
+            }
+            let isUplink = configuration.outbound.contains {
+                $0.outInterfaces.contains { $0.matches(link.name) }
+            }
+            guard isUplink else { return true }
+            return !exits.contains(route.link)
+                && configuration.outbound.contains { block in
+                    !block.outInterfaces.contains { $0.matches(link.name) }
+                        && block.source.contains { $0.overlaps(route.destination) }
+                }
         }
     }
 }

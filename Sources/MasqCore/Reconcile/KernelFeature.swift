@@ -34,14 +34,14 @@ extension KernelFeature: CustomStringConvertible {
 }
 
 extension KernelFeature {
-    /// What loads it into the kernel, as a shell takes it; absent where only another kernel has it.
-    public var loading: String? {
+    /// The modules that bring it; none where only another kernel has it.
+    public var modules: [String] {
         switch self {
         // `helper_sip_tcp` is of nf_conntrack_sip.
-        case .helper(let name): "modprobe nf_conntrack_\(name.split(separator: "_").dropFirst().first ?? "")"
-        case .flowOffload: "modprobe -a nf_flow_table_inet nft_flow_offload"
-        case .log: "modprobe -a nft_log nf_log_syslog nfnetlink_log"
-        case .timeouts: nil
+        case .helper(let name): ["nf_conntrack_\(name.split(separator: "_").dropFirst().first ?? "")"]
+        case .flowOffload: ["nf_flow_table_inet", "nft_flow_offload"]
+        case .log: ["nft_log", "nf_log_syslog", "nfnetlink_log"]
+        case .timeouts: []
         }
     }
 

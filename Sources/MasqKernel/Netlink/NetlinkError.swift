@@ -119,6 +119,7 @@ extension KernelFeature {
             case .log: "this kernel can't log packets"
             case .timeouts: "this kernel has no timeouts for each connection: CONFIG_NF_CONNTRACK_TIMEOUT"
             }
-        return loading.map { "\(claim): \($0)" } ?? claim
+        guard !modules.isEmpty else { return claim }
+        return "\(claim): modprobe \(modules.count > 1 ? "-a " : "")\(modules.joined(separator: " "))"
     }
 }

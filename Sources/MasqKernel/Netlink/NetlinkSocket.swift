@@ -13,13 +13,16 @@ struct NetlinkSocket: ~Copyable {
 
     /// Opens a close-on-exec socket and lets the kernel choose its port ID.
     ///
-    /// - Parameter bus: `NETLINK_ROUTE` or `NETLINK_NETFILTER`.
+    /// - Parameters:
+    ///   - bus: `NETLINK_ROUTE` or `NETLINK_NETFILTER`.
+    ///   - port: the port ID; 0 lets the kernel choose.
+    ///   - groups: a bit for each multicast group that it joins; those of nfnetlink ask for CAP_NET_ADMIN.
     /// - Throws: ``NetlinkError`` with operation `.open` or `.bind`.
-    init(bus: CInt, name: String) throws(NetlinkError) {
+    init(bus: CInt, name: String, port: UInt32 = 0, groups: UInt32 = 0) throws(NetlinkError) {
         guard let handle = mnl_socket_open2(bus, CInt(SOCK_CLOEXEC.rawValue)) else {
             throw NetlinkError(.open, code: errno, object: name)
         }
-        guard mnl_socket_bind(handle, 0, MNL_SOCKET_AUTOPID) == 0 else {
+        guard mnl_socket_bind(handle, groups, pid_t(bitPattern: port)) == 0 else {
             let code = errno  // mnl_socket_close() may overwrite it
             mnl_socket_close(handle)
             throw NetlinkError(.bind, code: code, object: name)
@@ -75,6 +78,17 @@ struct NetlinkSocket: ~Copyable {
         }
         if receiving > 0, !setOption(SOL_SOCKET, SO_RCVBUFFORCE, CInt(clamping: receiving)) {
             setOption(SOL_SOCKET, SO_RCVBUF, CInt(clamping: receiving))
+        }
+    }
+
+    /// Drops whatever comes from now on before it takes any memory: for a socket that is only to be there.
+    func dropEverything() {
+        var nothing = sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0)
+        withUnsafeMutablePointer(to: &nothing) { instruction in
+            var program = sock_fprog(len: 1, filter: instruction)
+            let size = socklen_t(MemoryLayout<sock_fprog>.size)
+            // Without it the buffer fills, and the kernel drops what does not fit.
+            setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, size)
         }
     }
 

@@ -6,128 +6,118 @@ import MasqCore
 
 /// The right to be the one masqd of a network namespace, for as long as the value lives.
 ///
-/// It is an abstract unix address: per network namespace, freed by the kernel at the process's death, and it tells
-/// who holds it. But any user may take the name, so where a stranger has it, a locked file decides instead.
+/// It is a group number of nfnetlink_log. The kernel gives each number to one socket of a network namespace, takes it
+/// back when that socket is closed or its process dies, and asks for CAP_NET_ADMIN in the namespace's own user
+/// namespace (`nfulnl_recv_config` and `nfulnl_rcv_nl_event` in net/netfilter/nfnetlink_log.c). So nobody can take it
+/// who could not delete the rules as well, and it does not depend on a mount, a pid namespace or a directory.
 public struct NamespaceLock: ~Copyable {
-    private let holder: Descriptor
-    /// The pid of a stranger that holds the address, for the log; the lock is then a file's.
-    public let stranger: Int32?
+    private let socket: NetlinkSocket
+    /// Whether the kernel keeps a second masqd out: not where it has no nfnetlink_log.
+    public let isExclusive: Bool
 
-    private static let address = "@masqd"
+    /// "mq". Groups that people log packets to (`log group`, NFLOG, ulogd) are counted from 0.
+    static let group: UInt16 = 0x6d71
+    /// NFNLGRP_NFTRACE. Only CAP_NET_ADMIN joins it, and /proc/net/netlink shows that to everybody: a mark that others
+    /// can't forge. Nothing is sent to it but while somebody traces packets, and the filter drops that.
+    private static let markGroup: UInt32 = 9
 
     /// Why the lock can't be had.
     public enum Refusal: Error, Equatable, CustomStringConvertible {
         /// Another masqd has it.
         case held(byProcess: Int32?)
-        /// The operating system failed.
-        case system(SystemError)
+        /// CAP_NET_ADMIN is missing.
+        case notPermitted
+        /// The kernel failed.
+        case system(NetlinkError)
 
         /// One line for people.
         public var description: String {
             switch self {
             case .held(let process?): "another masqd (pid \(process)) serves this network namespace already"
             case .held(nil): "another masqd serves this network namespace already"
+            case .notPermitted: "can't take the lock of this network namespace: CAP_NET_ADMIN is missing"
             case .system(let error): "\(error)"
             }
         }
     }
 
-    /// Takes the lock of the calling thread's network namespace.
-    ///
-    /// - Parameter fallbackDirectory: where the locked file goes, when it comes to that.
-    /// - Throws: ``Refusal``.
-    public init(fallbackDirectory: String) throws(Refusal) {
-        let process: Int32?
-        do throws(SystemError) {
-            let socket = try Self.socket()
-            let result = withUnixAddress(Self.address) { bind(socket.number, $0, $1) }
-            if result == 0 {
-                guard listen(socket.number, 8) == 0 else { throw SystemError("listen on", Self.address) }
-                holder = socket
-                stranger = nil
-                return
-            }
-            guard errno == EADDRINUSE else { throw SystemError("bind", Self.address) }
-            let peer = try Self.holderOfAddress()
-            if let peer, Self.isStranger(peer) {
-                if let file = try Self.lockedFile(in: fallbackDirectory) {
-                    holder = file
-                    stranger = peer.pid
-                    return
-                }
-                process = nil
-            } else {
-                process = peer?.pid
-            }
-        } catch {
-            throw .system(error)
-        }
-        throw .held(byProcess: process)
+    private init(_ socket: consuming NetlinkSocket, isExclusive: Bool) {
+        self.socket = socket
+        self.isExclusive = isExclusive
     }
 
-    /// The descriptor that becomes readable when somebody connects to ask who is there.
-    public var descriptor: CInt { holder.number }
-
-    /// Lets everybody go who connected; they learnt the pid from the connection itself.
-    public func dismissVisitors() {
-        while true {
-            let visitor = accept(holder.number, nil, nil)
-            guard visitor >= 0 else { return }
-            close(visitor)
+    /// Takes the lock of the calling thread's network namespace.
+    ///
+    /// - Throws: ``Refusal``.
+    public static func take() throws(Refusal) -> NamespaceLock {
+        let failure: NetlinkError
+        do throws(NetlinkError) {
+            return try attempt()
+        } catch {
+            failure = error
         }
+        switch (failure.operation, failure.code) {
+        // The first is what a second socket gets, the others what it would get in a race (`instance_create`).
+        case (.commit, EPERM), (.commit, EBUSY), (.commit, EEXIST):
+            throw .held(byProcess: currentHolder()?.process)
+        case (_, EPERM): throw .notPermitted
+        default: throw .system(failure)
+        }
+    }
+
+    private static func attempt() throws(NetlinkError) -> NamespaceLock {
+        let socket = try markedSocket()
+        let code = try bindGroup(socket)
+        switch code {
+        // The latter two: nfnetlink knows no such subsystem, and could not load it.
+        case 0, EINVAL, EOPNOTSUPP: break
+        default: throw NetlinkError(.commit, code: code, object: "the lock")
+        }
+        // What is logged to the group or traced is nobody's to read, and must not fill a buffer.
+        socket.dropEverything()
+        return NamespaceLock(socket, isExclusive: code == 0)
     }
 
     /// Who has the lock now; nothing where nobody has. It is asked for, and not taken.
+    public static func currentHolder() -> LockHolder? {
+        LockReader(group: group, markGroup: markGroup).holder()
+    }
+
+    /// A socket whose port is our pid, unless somebody has taken that number from us: any user may.
+    private static func markedSocket() throws(NetlinkError) -> NetlinkSocket {
+        let mark = UInt32(1) << (markGroup - 1)
+        do {
+            return try NetlinkSocket(
+                bus: NETLINK_NETFILTER, name: "the lock", port: UInt32(getpid()), groups: mark)
+        } catch {
+            guard error.code == EADDRINUSE else { throw error }
+        }
+        return try NetlinkSocket(bus: NETLINK_NETFILTER, name: "the lock", groups: mark)
+    }
+
+    /// Asks for the group, and for no bytes of what is logged to it.
     ///
-    /// - Throws: ``SystemError``.
-    public static func currentHolder() throws(SystemError) -> LockHolder? {
-        let socket = try socket()
-        guard withUnixAddress(address, { connect(socket.number, $0, $1) }) == 0 else {
-            // EAGAIN: too busy to say who it is.
-            if errno == EAGAIN { return LockHolder(process: nil) }
-            guard errno == ECONNREFUSED else { throw SystemError("ask", address) }
-            return nil
+    /// - Returns: the kernel's errno.
+    private static func bindGroup(_ socket: borrowing NetlinkSocket) throws(NetlinkError) -> CInt {
+        var request = MessageWriter(capacity: 64)
+        let type = UInt16(NFNL_SUBSYS_ULOG) << 8 | UInt16(NFULNL_MSG_CONFIG.rawValue)
+        request.beginMessage(type: type, flags: UInt16(NLM_F_REQUEST | NLM_F_ACK), sequence: 1)
+        // struct nfgenmsg: the family, NFNETLINK_V0, the group
+        request.append(UInt8(AF_UNSPEC))
+        request.append(UInt8(0))
+        request.append(group.bigEndian)
+        request.attribute(Int(NFULA_CFG_CMD.rawValue), [UInt8(NFULNL_CFG_CMD_BIND.rawValue)])
+        // struct nfulnl_msg_config_mode: 0 bytes, NFULNL_COPY_NONE
+        request.attribute(Int(NFULA_CFG_MODE.rawValue), [0, 0, 0, 0, 0, 0])
+        request.endMessage()
+        try socket.send(request.bytes)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8192, alignment: 16)
+        defer { buffer.deallocate() }
+        while let messages = try socket.receive(into: buffer, waiting: true) {
+            for message in messages where message.sequence == 1 {
+                if let code = message.errorCode { return code }
+            }
         }
-        var peer = CNetfilter_peer()
-        guard CNetfilter_peer(socket.number, &peer) == 0 else { throw SystemError("ask", address) }
-        // 0: in a pid namespace that is not below our own.
-        guard peer.pid != 0 else { return LockHolder(process: nil) }
-        let unit = ProcessName.unit(of: UInt32(peer.pid))
-        let isStranger = ProcessPrivilege.isVisible(peer.pid) && isStranger(peer)
-        return LockHolder(process: peer.pid, isStranger: isStranger, unit: unit)
-    }
-
-    /// Root, we ourselves, or the unit's own user: whoever has the capability can be another masqd.
-    private static func isStranger(_ peer: CNetfilter_peer) -> Bool {
-        peer.uid != 0 && peer.uid != getuid() && !ProcessPrivilege.isNetworkAdministrator(peer.pid)
-    }
-
-    private static func socket() throws(SystemError) -> Descriptor {
-        let type = CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        return try Descriptor(Glibc.socket(AF_UNIX, type, 0), "create", "a unix socket")
-    }
-
-    /// Who listens on the address; nothing when it is too busy to say.
-    private static func holderOfAddress() throws(SystemError) -> CNetfilter_peer? {
-        let socket = try socket()
-        guard withUnixAddress(address, { connect(socket.number, $0, $1) }) == 0 else { return nil }
-        var peer = CNetfilter_peer()
-        guard CNetfilter_peer(socket.number, &peer) == 0 else { return nil }
-        return peer
-    }
-
-    /// The file in its place, locked; nothing when another masqd has locked it.
-    private static func lockedFile(in directory: String) throws(SystemError) -> Descriptor? {
-        var namespace = stat()
-        guard stat("/proc/thread-self/ns/net", &namespace) == 0 else {
-            throw SystemError("examine", "/proc/thread-self/ns/net")
-        }
-        let path = "\(directory)/netns-\(namespace.st_ino).lock"
-        let file = try Descriptor(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600), "open", path)
-        if flock(file.number, LOCK_EX | LOCK_NB) != 0 {
-            guard errno == EWOULDBLOCK else { throw SystemError("lock", path) }
-            return nil
-        }
-        return file
+        throw NetlinkError(.receive, code: EAGAIN, object: "the lock")
     }
 }

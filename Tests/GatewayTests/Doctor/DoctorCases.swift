@@ -17,17 +17,23 @@ extension DoctorTests.Case {
         Self("the uplink is gone", "wrong ppp0 is not there: nothing leaves by it", isCured: false) {
             try $0.gateway.hangUp()
         },
-        Self("no route", "wrong no IPv4 default route leads out of ppp0: nothing leaves by it") {
-            try $0.gateway.router.ip("route del default")
-        },
+        Self(
+            "no route",
+            "wrong no IPv4 default route leads out of ppp0: only 203.0.113.1/32 is reached through it"
+        ) { try $0.gateway.router.ip("route del default") },
+        Self(
+            "no route of IPv6",
+            "wrong no IPv6 default route leads out of ppp0: only 2001:db8::1/128 is reached through it"
+        ) { try $0.gateway.router.ip("route del ::/0") },
         Self(
             "the route leads elsewhere",
-            "wrong no IPv4 default route leads out of ppp0; it leads out of dmz0: nothing leaves by it"
+            "warn  no IPv4 default route leads out of ppp0: only 203.0.113.1/32 is reached through it; the default route "
+                + "leads out of dmz0, which is no out_interface of PATH", isCured: false
         ) { try $0.gateway.router.ip("route replace default via 10.9.0.2 dev dmz0") },
         Self(
             "policy routing sends a network elsewhere",
-            "wrong what 172.20.0.0/24 behind lan0 sends into the Internet leaves by dmz0, which is no out_interface "
-                + "of masqd.toml:1: nobody masquerades it", isCured: false
+            "warn  what 172.20.0.0/24 behind lan0 sends into the Internet leaves by dmz0, which is no out_interface "
+                + "of masqd.toml:1: masqd does not translate it", isCured: false
         ) {
             try $0.gateway.router.ip(
                 "route add default via 10.9.0.2 dev dmz0 table 100", "rule add from 172.20.0.0/24 lookup 100")
@@ -60,7 +66,16 @@ extension DoctorTests.Case {
             "iptables -P FORWARD DROP",
             "wrong ip filter FORWARD (iptables) drops what 192.168.0.0/16 and 2 more sends out of ppp0, and the answers: "
                 + "its policy is drop"
-        ) { try Command("iptables-nft", "-P", "FORWARD", "DROP").run(in: $0.gateway.router).expectSuccess() },
+        ) { ward in
+            // Between the networks inside somebody has seen to it.
+            for words in [["-P", "FORWARD", "DROP"]]
+                + [("lan0", "dmz0"), ("dmz0", "lan0")].map({
+                    ["-A", "FORWARD", "-i", $0.0, "-o", $0.1, "-j", "ACCEPT"]
+                })
+            {
+                try Command("iptables-nft", words).run(in: ward.gateway.router).expectSuccess()
+            }
+        },
         Self(
             "a second masquerade",
             "warn  ip nat POSTROUTING (iptables) translates what 192.168.0.0/16 and 2 more sends out of ppp0 before masqd "
@@ -72,7 +87,7 @@ extension DoctorTests.Case {
         Self(
             "an MTU that nobody clamps the MSS to", with: "[mss]\nclamp = \"off\"\n",
             "warn  the MTU of ppp0 is 1492, [mss] clamp is \"off\", and nobody else clamps the MSS: where ICMP is "
-                + "filtered, connections hang once data flows", isCured: false
+                + "filtered, connections hang once data flows", editor: "sed -i s/off/pmtu/"
         ) { try $0.gateway.router.ip("link set ppp0 mtu 1492") },
         Self(
             "an old copy of the rules at the next boot",
@@ -82,7 +97,7 @@ extension DoctorTests.Case {
             try $0.saveRuleset("#!/usr/sbin/nft -f\nflush ruleset\n\(table)table ip other {\n}\n")
         },
         Self(
-            "a private uplink address",
+            "a private uplink address, and a forward", with: forward,
             """
             warn  ppp0 is up with 10.64.0.7, a private address: the router before it translates again (double NAT), \
             and what comes from outside has to be forwarded there too
@@ -92,23 +107,30 @@ extension DoctorTests.Case {
             try $0.gateway.dialUp(address: "10.64.0.7")
         },
         Self(
-            "carrier-grade NAT",
+            "carrier-grade NAT, and a forward", with: forward,
             """
             warn  ppp0 is up with 100.64.0.7, of 100.64.0.0/10: the provider translates again, and nothing from \
-            outside gets here; only he can give a public address (RFC 6598)
+            outside gets here; only they can give a public address (RFC 6598)
             """, isCured: false
         ) {
             try $0.gateway.hangUp()
             try $0.gateway.dialUp(address: "100.64.0.7")
         },
         Self(
-            "nobody behind it is in the file",
-            "warn  192.186.0.0/16 of masqd.toml:1 is no network behind this machine, which are 10.9.0.0/24 (dmz0), "
-                + "172.20.0.0/24 (lan0), 192.168.1.0/24 (lan0), fd00:1::/64 (lan0): a typo, or a link that is not up",
+            "a public network that is not there",
+            "warn  192.186.0.0/16 of masqd.toml:1 is in none of the networks that are behind this machine now: 10.9.0.0/24 "
+                + "(dmz0), 172.20.0.0/24 (lan0), 192.168.1.0/24 (lan0), fd00:1::/64 (lan0)",
             isCured: false
         ) {
             try $0.masqd.reload(
                 $0.configuration.replacing("192.168.0.0/16", with: "192.168.0.0/16\", \"192.186.0.0/16"))
         },
+        Self(
+            "segments that do not fit", with: "[mss]\nclamp = 1433\n",
+            "warn  the MTU of ppp0 is 1492, and [mss] clamp is 1433, larger than the 1432 that fit: where ICMP is "
+                + "filtered, connections hang once data flows", editor: "sed -i s/1433/1432/"
+        ) { try $0.gateway.router.ip("link set ppp0 mtu 1492") },
     ]
+
+    private static let forward = "[[port_forward]]\nport = 443\nto = \"192.168.1.2\"\n"
 }

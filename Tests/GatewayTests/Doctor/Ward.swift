@@ -40,8 +40,10 @@ final class Ward: Sendable {
     }
 
     /// Types a command of the doctor's.
-    func type(_ command: String) throws {
-        let words = ["sh", "-ec", command]
+    ///
+    /// - Parameter editor: what stands in for the editor of the file.
+    func type(_ command: String, editor: String = "false") throws {
+        let words = ["env", "EDITOR=\(editor)", "sh", "-ec", "PATH=\(Self.folder):$PATH; \(command)"]
         // Debian's iptables is a link into /etc, so all else gets the real one.
         let isAboutEtc = command.contains("/etc/")
         try (isAboutEtc ? inOwnEtc(words) : Command("env", words)).run(in: gateway.router).expectSuccess()
@@ -49,10 +51,14 @@ final class Ward: Sendable {
 
     /// Types a command that does not end.
     func start(_ command: String) throws -> ChildProcess {
-        let folder = Masqd.binary.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        let words = ["PATH=\(folder.joined(separator: "/")):$PATH; exec \(command)"]
+        let words = ["PATH=\(Self.folder):$PATH; exec \(command)"]
         return try Command("sh", ["-ec"] + words).start(in: gateway.router)
     }
+
+    /// Where the program is.
+    private static let folder = Masqd.binary.split(separator: "/", omittingEmptySubsequences: false)
+        .dropLast()
+        .joined(separator: "/")
 
     /// Writes the file that is loaded at boot.
     func saveRuleset(_ text: String) throws { try etc.write(text, to: "nftables.conf") }
@@ -80,7 +86,7 @@ final class Ward: Sendable {
             }
             summary = last
             let introduction = "      type: "
-            lines = all.dropLast().filter { !$0.hasPrefix(introduction) }
+            lines = all.dropLast().filter { !$0.hasPrefix(introduction) && !$0.hasPrefix("      look: ") }
             var complaints: [(line: String, commands: [String])] = []
             var isComplaint = false
             for line in all.dropLast() {
@@ -91,6 +97,7 @@ final class Ward: Sendable {
                     }
                     continue
                 }
+                if line.hasPrefix("      look: ") { continue }
                 isComplaint = line.hasPrefix("warn ") || line.hasPrefix("wrong ")
                 if isComplaint {
                     complaints.append((path.isEmpty ? line : line.replacing(path, with: "PATH"), []))

@@ -35,10 +35,7 @@ extension ExaminationTests.Case {
         },
         Self(
             "a helper that this kernel does not have",
-            """
-            warn  this kernel has no ct helper helper_h323_ras: masqd goes on without it
-                  type: modprobe nf_conntrack_h323 && systemctl reload masqd.service
-            """
+            "warn  this kernel has no ct helper helper_h323_ras: masqd goes on without it (modules: nf_conntrack_h323)"
         ) { $0.lack(.helper("helper_h323_ras")) },
         Self(
             "timeouts that this kernel does not have",
@@ -47,15 +44,13 @@ extension ExaminationTests.Case {
         Self(
             "a log of drops that this kernel can't write",
             """
-            warn  this kernel has no packet logging: masqd goes on without it
-                  type: modprobe -a nft_log nf_log_syslog nfnetlink_log && systemctl reload masqd.service
+            warn  this kernel has no packet logging: masqd goes on without it (modules: nft_log, nf_log_syslog, nfnetlink_log)
             """
         ) { $0.lack(.log) },
         Self(
             "flowtables that this kernel does not have, and need not",
             """
-            hint  this kernel has no flowtables: masqd goes on without them
-                  type: modprobe -a nf_flow_table_inet nft_flow_offload && systemctl reload masqd.service
+            hint  this kernel has no flowtables: masqd goes on without them (modules: nf_flow_table_inet, nft_flow_offload)
             """
         ) {
             $0.configuration?.forward.flowOffload = .auto
@@ -79,7 +74,6 @@ extension ExaminationTests.Case {
             "flowtables that this kernel does not have, and must",
             """
             wrong table inet masqd is not as /etc/masqd.toml asks for: flowtable fastpath is missing; no flowtables here
-                  type: modprobe -a nf_flow_table_inet nft_flow_offload && systemctl reload masqd.service
             """
         ) {
             $0.configuration?.forward.flowOffload = .software
@@ -104,7 +98,7 @@ extension ExaminationTests.Case {
             "an uplink that no probe gets an answer through",
             """
             warn  ppp0 gave no answer to its probes: new connections leave by it last
-                  type: ping -I ppp0 192.0.2.1
+                  look: ping -I ppp0 192.0.2.1
             """
         ) {
             try $0.addUplink()
@@ -149,30 +143,32 @@ extension ExaminationTests.Case {
         Self(
             "many connections",
             """
-            warn  the connection table holds 80000 of 100000 connections: it is nearly full
-                  type: sysctl -w net.netfilter.nf_conntrack_max=200000
+            warn  the connection table holds 80000 of 100000 connections: it is nearly full; \
+            net.netfilter.nf_conntrack_max may be 200000 with this memory
+                  look: conntrack -S
             """
         ) { $0.load(count: 80_000, maximum: 100_000, buckets: 65_536) },
         Self(
             "too many connections",
             """
-            wrong the connection table holds 100000 of 100000 connections: it is full, and new ones are dropped
-                  type: sysctl -w net.netfilter.nf_conntrack_max=200000
+            wrong the connection table holds 100000 of 100000 connections: it is full, and new ones are dropped; \
+            net.netfilter.nf_conntrack_max may be 200000 with this memory
+                  look: conntrack -S
             """
         ) { $0.load(count: 100_000, maximum: 100_000, buckets: 65_536) },
         Self(
             "too many connections for the memory",
             """
-            warn  the connection table holds 80000 of 100000 connections: it is nearly full: a larger one would take \
+            warn  the connection table holds 80000 of 100000 connections: it is nearly full; a larger one would take \
             more than a quarter of the memory
-                  type: conntrack -S
+                  look: conntrack -S
             """
         ) { $0.load(count: 80_000, maximum: 100_000, buckets: 65_536, memory: 256 << 20) },
         Self(
             "a table that is small for a gateway",
             """
-            hint  nf_conntrack_max is 8192: a few clients with many connections fill the table
-                  type: sysctl -w net.netfilter.nf_conntrack_max=65536
+            hint  nf_conntrack_max is 8192: a few clients with many connections fill the table; 65536 would \
+            fit into this memory
             """
         ) { $0.load(count: 0, maximum: 8192, buckets: 8192, memory: 512 << 20) },
         Self("a small table on a small machine") {
@@ -181,26 +177,26 @@ extension ExaminationTests.Case {
         Self(
             "a table that the memory is too small for",
             """
-            hint  nf_conntrack_max is 1000000: a full table would take 381 of 512 MiB of memory
-                  type: sysctl -w net.netfilter.nf_conntrack_max=335544
+            hint  nf_conntrack_max is 1000000: a full table would take 381 of 512 MiB of memory, one of \
+            335544 a quarter
             """
         ) { $0.load(count: 0, maximum: 1_000_000, buckets: 262_144, memory: 512 << 20) },
         Self(
             "long chains",
             """
-            hint  nf_conntrack_max is 1000000 with 65536 buckets: looking a connection up in a full table is slow
-                  type: sysctl -w net.netfilter.nf_conntrack_buckets=250000
+            hint  nf_conntrack_max is 1000000 with 65536 buckets: looking a connection up in a full table is \
+            slow; 250000 buckets would do
             """
         ) { $0.load(count: 0, maximum: 1_000_000, buckets: 65_536) },
         Self(
             "failures",
             """
             hint  12 packets were dropped since boot, as the connection table had no room for them; does it grow?
-                  type: conntrack -S
+                  look: conntrack -S
             """,
             """
             hint  7 connections failed since boot, as their ports were taken: a few are normal; does it grow?
-                  type: conntrack -S
+                  look: conntrack -S
             """
         ) {
             var load = $0.observations.conntrack.value ?? nil

@@ -9,21 +9,43 @@ extension ExaminationTests.Case {
             "the uplink is not there",
             """
             wrong ppp0 is not there: nothing leaves by it
-                  type: pon
+                  look: ip -br link
             """
         ) { $0.links.byIndex[HealthyGateway.ppp] = nil },
         Self(
             "the uplink is called something else",
             """
-            wrong ppp0 is not there: nothing leaves by it (did you mean ppp1?)
-                  type: pon
+            wrong ppp0 is not there: nothing leaves by it; the default route leads out of ppp1, which is no out_interface \
+            of /etc/masqd.toml
+                  look: ip -br link
             """
         ) { $0.link(HealthyGateway.ppp) { $0.name = "ppp1" } },
+        Self(
+            "the uplink is called something like it, and has no route yet",
+            """
+            wrong ppp0 is not there: nothing leaves by it; there is a link ppp1
+                  look: ip -br link
+            """
+        ) {
+            $0.link(HealthyGateway.ppp) { $0.name = "ppp1" }
+            $0.routes.removeAll(where: \.isDefault)
+        },
+        Self(
+            "no link is like the name but the one that the clients are behind",
+            """
+            wrong lan1 is not there: nothing leaves by it
+                  look: ip -br link
+            """
+        ) {
+            $0.configuration = .masquerading("lan1", "192.168.0.0/16")
+            $0.routes.removeAll(where: \.isDefault)
+            $0.answerWays()
+        },
         Self(
             "no link is like the glob",
             """
             wrong no link is called wan*: nothing can leave
-                  type: ip -br link
+                  look: ip -br link
             """
         ) {
             $0.configuration?.outbound[0].outInterfaces = [.prefix("wan")]
@@ -40,25 +62,25 @@ extension ExaminationTests.Case {
             "no carrier",
             """
             wrong ppp0 has no carrier: its cable, its modem or the far end is off
-                  type: ip -s link show dev ppp0
+                  look: ip -s link show dev ppp0
             """
         ) { $0.link(HealthyGateway.ppp) { $0.hasCarrier = false } },
         Self(
             "no address at all",
             """
             wrong ppp0 has no IPv4 address: nothing can be masqueraded to it
-                  type: journalctl -b -g ppp0
+                  look: journalctl -b -g ppp0
             """,
             """
             wrong ppp0 has no IPv6 address: nothing can be masqueraded to it
-                  type: journalctl -b -g ppp0
+                  look: journalctl -b -g ppp0
             """
         ) { $0.link(HealthyGateway.ppp) { $0.addresses = [] } },
         Self(
             "no IPv6 address",
             """
             warn  ppp0 has no IPv6 address: nothing can be masqueraded to it
-                  type: journalctl -b -g ppp0
+                  look: journalctl -b -g ppp0
             """
         ) { $0.link(HealthyGateway.ppp) { $0.addresses.removeLast() } },
         Self("no IPv6 address, and none is needed for what is routed") {
@@ -75,7 +97,7 @@ extension ExaminationTests.Case {
             "a prefix that nobody has delegated yet",
             """
             wrong npt0 has no address in 2000::/3: what is mapped to its prefix does not leave
-                  type: ip -6 address show dev npt0
+                  look: ip -6 address show dev npt0
             """
         ) {
             $0.mapPrefix(from: "npt0")
@@ -88,7 +110,7 @@ extension ExaminationTests.Case {
             $0.link(HealthyGateway.ppp) { $0.addresses.removeLast() }
         },
         Self(
-            "a private address",
+            "a private address, and a forward",
             """
             warn  ppp0 is up with 10.0.0.7, a private address: the router before it, 10.0.0.1, translates again \
             (double NAT), and what comes from outside has to be forwarded there too
@@ -96,19 +118,31 @@ extension ExaminationTests.Case {
         ) {
             try $0.replaceAddress("10.0.0.7")
             $0.routes[0].gateway = IPAddress("10.0.0.1")
+            try $0.forwardSomething()
+        },
+        Self("a private address, and nothing is forwarded") { try $0.replaceAddress("10.0.0.7") },
+        Self(
+            "carrier-grade NAT, and a forward",
+            """
+            warn  ppp0 is up with 100.127.0.7, of 100.64.0.0/10: the provider translates again, and nothing \
+            from outside gets here; only they can give a public address (RFC 6598)
+            """
+        ) {
+            try $0.replaceAddress("100.127.0.7")
+            try $0.forwardSomething()
         },
         Self(
             "carrier-grade NAT",
             """
-            warn  ppp0 is up with 100.127.0.7, of 100.64.0.0/10: the provider translates again, and nothing \
-            from outside gets here; only he can give a public address (RFC 6598)
+            hint  ppp0 is up with 100.127.0.7, of 100.64.0.0/10: the provider translates again, and nothing \
+            from outside gets here; only they can give a public address (RFC 6598)
             """
         ) { try $0.replaceAddress("100.127.0.7") },
         Self(
             "an address that the link gave itself",
             """
             wrong ppp0 has only 169.254.3.4, which it gave itself: no DHCP server has answered it
-                  type: journalctl -b -g ppp0
+                  look: journalctl -b -g ppp0
             """
         ) { try $0.replaceAddress("169.254.3.4") },
         Self("a public address beside a private one") {
@@ -118,11 +152,9 @@ extension ExaminationTests.Case {
         },
         Self(
             "the same network on both sides",
-            "warn  ppp0 is up with 192.168.1.20, a private address: the router before it translates again "
-                + "(double NAT), and what comes from outside has to be forwarded there too",
             """
             wrong ppp0 and lan0 are in the same network, 192.168.1.0/24: give lan0 another one
-                  type: ip address show dev lan0
+                  look: ip address show dev lan0
             """
         ) {
             try $0.replaceAddress("192.168.1.20")
@@ -198,54 +230,86 @@ extension ExaminationTests.Case {
         Self(
             "no default route",
             """
-            wrong no IPv4 default route leads out of ppp0: nothing leaves by it
+            wrong no IPv4 default route leads out of ppp0: only 203.0.113.1/32 is reached through it
                   type: ip route add default dev ppp0
             """
         ) { $0.routes.removeFirst() },
         Self(
-            "no default route, on a link with neighbours",
+            "no default route, on a link with neighbours: which of them is the router is not known",
             """
-            wrong no IPv4 default route leads out of ppp0: nothing leaves by it
-                  type: ip route add default via ROUTER dev ppp0
+            wrong no IPv4 default route leads out of ppp0: only 203.0.113.0/24 is reached through it
+                  look: ip route show table all dev ppp0
             """
         ) {
             $0.routes.removeAll { $0.destination == (try? IPNetwork("203.0.113.1/32")) }
-            $0.routes.removeFirst()
+            $0.routes[0] = try Route("203.0.113.0/24", HealthyGateway.ppp, connected: true)
             $0.link(HealthyGateway.ppp) { $0.resolvesNeighbours = true }
         },
         Self(
-            "no default route, on a link with neighbours and a peer",
+            "no default route, and a private network to masquerade to: a site without the Internet",
             """
-            wrong no IPv4 default route leads out of ppp0: nothing leaves by it
-                  type: ip route add default via 203.0.113.1 dev ppp0
+            warn  no IPv4 default route leads out of ppp0: only 10.0.0.0/24 is reached through it
+                  look: ip route show table all dev ppp0
             """
         ) {
-            $0.routes.removeFirst()
+            try $0.replaceAddress("10.0.0.7")
+            $0.routes.removeAll { $0.destination == (try? IPNetwork("203.0.113.1/32")) }
+            $0.routes[0] = try Route("10.0.0.0/24", HealthyGateway.ppp, connected: true)
             $0.link(HealthyGateway.ppp) { $0.resolvesNeighbours = true }
         },
         Self(
             "the default route leads elsewhere",
             """
-            wrong no IPv4 default route leads out of ppp0; it leads out of lan0: nothing leaves by it
-                  type: ip route replace default dev ppp0
+            warn  no IPv4 default route leads out of ppp0: only 203.0.113.1/32 is reached through it; the default route \
+            leads out of lan0, which is no out_interface of /etc/masqd.toml
+                  look: ip route show table all default
             """
         ) { $0.routes[0].link = HealthyGateway.lan },
         Self(
+            "one uplink of two has the default route, the other its own network: a modem's page, a VPN, a DMZ",
+            """
+            hint  no IPv4 default route leads out of wan.9: only 198.51.100.0/24 is reached through it; the default route \
+            leads out of ppp0
+                  look: ip route show table all default
+            """,
+            """
+            hint  no IPv6 default route leads out of wan.9: nothing is reached through it; the default route leads out of ppp0
+                  look: ip -6 route show table all default
+            """
+        ) { try $0.addConnectedUplink() },
+        Self(
+            "one of the uplinks that connections are distributed over has no default route",
+            """
+            warn  no IPv4 default route leads out of wan.9: only 198.51.100.0/24 is reached through it; the default route \
+            leads out of ppp0
+                  look: ip route show table all default
+            """,
+            """
+            warn  no IPv6 default route leads out of wan.9: nothing is reached through it; the default route leads out of ppp0
+                  look: ip -6 route show table all default
+            """
+        ) {
+            try $0.addConnectedUplink()
+            try $0.addUplinkBlock()
+            $0.configuration?.uplinks.append(UplinkBlock(line: 12, interface: "wan.9", number: 2))
+            $0.answerRouting()
+        },
+        Self(
             "a router of IPv6 that does not listen to its own router",
             """
-            wrong no IPv6 default route leads out of ppp0: nothing leaves by it; net.ipv6.conf.ppp0.accept_ra is 1, \
-            so a machine that forwards learns no route from its router
+            wrong no IPv6 default route leads out of ppp0: nothing is reached through it; net.ipv6.conf.ppp0.accept_ra is \
+            1, so a machine that forwards learns no route from its router
                   type: sysctl -w net.ipv6.conf.ppp0.accept_ra=2
             """
         ) { $0.routes.remove(at: 1) },
         Self(
             "no IPv6 default route, and nobody waits for advertisements",
             """
-            wrong no IPv6 default route leads out of ppp0: nothing leaves by it
+            wrong no IPv6 default route leads out of ppp0: only 2001:db8::1/128 is reached through it
                   type: ip -6 route add default dev ppp0
             """
         ) {
-            $0.routes.remove(at: 1)
+            $0.routes[1] = try Route("2001:db8::1/128", HealthyGateway.ppp, connected: true)
             $0.observations.linkSettings["ppp0"]?.acceptsAdvertisements = 0
         },
         Self("no default route, and others: somebody knows what he does") {
@@ -265,6 +329,13 @@ extension ExaminationTests.Case {
             try $0.addUplink()
             $0.observations.linkSettings["wan.9"]?.reversePathFilter = 1
         },
+        Self("a strict rp_filter, and a default route that routing rules lead to") {
+            try $0.addUplink()
+            $0.observations.linkSettings["wan.9"]?.reversePathFilter = 1
+            for index in $0.routes.indices where $0.routes[index].link == HealthyGateway.other {
+                $0.routes[index].table = 51820
+            }
+        },
         Self("two uplinks, one of them in reserve") { try $0.addUplink() },
         Self(
             "of two uplinks one is down, and the other carries on",
@@ -279,13 +350,13 @@ extension ExaminationTests.Case {
         Self(
             "the kernel sends it elsewhere",
             """
-            wrong what 192.168.1.0/24 behind lan0 sends into the Internet leaves by wan.9, which is no out_interface \
-            of masqd.toml:4: nobody masquerades it
-                  type: ip route get 198.41.0.4 from 192.168.1.2 iif lan0
+            warn  what 192.168.1.0/24 behind lan0 sends into the Internet leaves by wan.9, which is no out_interface \
+            of masqd.toml:4: masqd does not translate it
+                  look: ip route get 198.41.0.4 from 192.168.1.2 iif lan0
             """,
             """
             wrong what fd00:1::/64 behind lan0 sends into the Internet has no way: the kernel refuses the route
-                  type: ip -6 route get 2001:503:ba3e::2:30 from fd00:1::2 iif lan0
+                  look: ip -6 route get 2001:503:ba3e::2:30 from fd00:1::2 iif lan0
             """
         ) {
             try $0.addUplink()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+import Testing
+
 @testable import MasqCore
 
 extension ExaminationTests.Case {
@@ -26,19 +28,20 @@ extension ExaminationTests.Case {
             """
         ) { $0.observations.holder = .seen(nil) },
         Self(
-            "a stranger with the daemon's name",
-            """
-            warn  pid 99, of another user, holds the address @masqd and is no masqd
-                  type: ps -fp 99
-            """
-        ) { $0.observations.holder = .seen(LockHolder(process: 99, isStranger: true)) },
-        Self(
             "ip_forward",
             """
             wrong net.ipv4.ip_forward is 0: nothing is forwarded
                   type: sysctl -w net.ipv4.ip_forward=1
             """
         ) { $0.observations.forwarding = .seen([.ipv4: false, .ipv6: true]) },
+        Self(
+            "forwarding of IPv6, and an uplink whose router's advertisements are listened to",
+            """
+            wrong net.ipv6.conf.all.forwarding is 0: nothing is forwarded
+                  type: sysctl -w net.ipv6.conf.ppp0.accept_ra=2
+                  type: sysctl -w net.ipv6.conf.all.forwarding=1
+            """
+        ) { $0.observations.forwarding = .seen([.ipv4: true, .ipv6: false]) },
         Self(
             "no daemon has switched forwarding on",
             """
@@ -79,37 +82,69 @@ extension ExaminationTests.Case {
         Self(
             "nobody is behind it",
             """
-            wrong no network is behind this machine: no link but the uplinks is up and has an address
-                  type: ip -br address
+            warn  no link but the uplinks is up and has a network: there are no clients at present
+                  look: ip -br address
             """
         ) { $0.link(HealthyGateway.lan) { $0.isUp = false } },
         Self(
-            "a typo in a source",
+            "a public network that is not there",
             """
-            warn  192.186.0.0/16 of masqd.toml:4 is no network behind this machine, which are 192.168.1.0/24 (lan0), \
-            fd00:1::/64 (lan0): a typo, or a link that is not up
-                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+            warn  192.186.0.0/16 of masqd.toml:4 is in none of the networks that are behind this machine now: \
+            192.168.1.0/24 (lan0), fd00:1::/64 (lan0)
             """
         ) { $0.configuration?.outbound[0].source += [try IPNetwork("192.186.0.0/16")] },
         Self(
+            "a private network that is not there: a VPN whose clients are away",
+            """
+            hint  10.8.0.0/24 of masqd.toml:4 is in none of the networks that are behind this machine now: \
+            192.168.1.0/24 (lan0), fd00:1::/64 (lan0)
+            """
+        ) { $0.configuration?.outbound[0].source += [try IPNetwork("10.8.0.0/24")] },
+        Self(
             "no source is right",
             """
-            wrong 10.0.0.0/8 (and 1 more) of masqd.toml:4 is no network behind this machine, which are \
-            192.168.1.0/24 (lan0), fd00:1::/64 (lan0): a typo, or a link that is not up
+            warn  10.0.0.0/8 (and 1 more) of masqd.toml:4 is in none of the networks that are behind this machine now: \
+            192.168.1.0/24 (lan0), fd00:1::/64 (lan0)
                   type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
             """,
-            """
-            hint  192.168.1.0/24, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
-            """,
-            """
-            hint  fd00:1::/64, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
-            """
+            "hint  192.168.1.0/24, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it",
+            "hint  fd00:1::/64, behind lan0, is in no source of /etc/masqd.toml: masqd does not masquerade it"
         ) {
             $0.configuration?.outbound[0].source = [
                 try IPNetwork("10.0.0.0/8"), try IPNetwork("fd00:2::/64"),
             ]
+            $0.answerWays()
+        },
+        Self(
+            "the inside link among the uplinks",
+            """
+            hint  no IPv4 default route leads out of lan0: only 192.168.1.0/24 is reached through it; the default route \
+            leads out of ppp0
+                  look: ip route show table all default
+            """,
+            """
+            wrong 192.168.1.0/24 is on lan0, which is an out_interface of masqd.toml:4, and in source there too: what \
+            comes from there is dropped as spoofed
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+            """
+        ) {
+            $0.configuration = .howTo
+            $0.configuration?.outbound[0].outInterfaces.append(.name("lan0"))
+            $0.answerWays()
+        },
+        Self(
+            "inside and outside swapped",
+            """
+            warn  no IPv4 default route leads out of lan0: only 192.168.1.0/24 is reached through it; the default route \
+            leads out of ppp0, which is no out_interface of /etc/masqd.toml
+                  look: ip route show table all default
+            """,
+            """
+            wrong 192.168.1.0/24 is on lan0, which is an out_interface of masqd.toml:4, and in source there too
+                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
+            """
+        ) {
+            $0.configuration = .masquerading("lan0", "192.168.1.0/24")
             $0.answerWays()
         },
         Self("all private ranges, of which one is there") {
@@ -123,10 +158,7 @@ extension ExaminationTests.Case {
         },
         Self(
             "a client network that the file does not know",
-            """
-            hint  10.9.0.0/24, behind dmz0, is in no source of /etc/masqd.toml: masqd does not masquerade it
-                  type: ${EDITOR:-vi} /etc/masqd.toml && masqd --check && systemctl reload masqd.service
-            """
+            "hint  10.9.0.0/24, behind dmz0, is in no source of /etc/masqd.toml: masqd does not masquerade it"
         ) {
             $0.link(HealthyGateway.other) { $0.name = "dmz0" }
             // A public network is routed, and a host's route is no network.
@@ -154,6 +186,24 @@ extension HealthyGateway {
             routes.append(Route(try IPNetwork(destination), link: Self.other, metric: 100))
         }
         answerWays()
+    }
+
+    /// `wan.9`, which has its own network and no way into the Internet.
+    mutating func addConnectedUplink() throws {
+        try addUplink()
+        routes.removeAll { $0.link == Self.other }
+        routes.append(try Route("198.51.100.0/24", Self.other, connected: true))
+        answerWays()
+    }
+
+    /// A forward that no service of the machine is in the way of.
+    mutating func forwardSomething() throws {
+        configuration?.portForwards = [
+            PortForward(
+                line: 9, inInterfaces: [.name("ppp0")], transports: [.tcp], ports: 443...443,
+                address: try #require(IPAddress("192.168.1.10")), firstPort: 443)
+        ]
+        observations.listeners = .seen([])
     }
 
     mutating func load(count: Int, maximum: Int, buckets: Int, memory: Int = 4 << 30) {

@@ -143,7 +143,7 @@ import Testing
             (LockHolder(process: 4711, unit: "ssh.service"), .file("/etc/masqd.toml"), "kill -HUP 4711"),
             (nil, .file("/etc/masqd.toml"), "systemctl start masqd"),
             (nil, .file("/etc/my gateway.toml"), "masqd --config '/etc/my gateway.toml'"),
-            (LockHolder(process: nil), .file("a'b"), "masqd --config 'a'\\''b'"),
+            (nil, .file("a'b"), "masqd --config 'a'\\''b'"),
             (
                 nil, .commandLine,
                 "masqd --out-interface ppp0 --source 192.168.0.0/16 --source fd00:1::/64"
@@ -156,6 +156,11 @@ import Testing
             #expect(
                 gateway.examination.findings.contains { $0.severity == .wrong && $0.commands == [command] })
         }
+        // One runs, and which process it is can't be seen: a second one would be refused.
+        var gateway = try HealthyGateway()
+        gateway.observations.table = table
+        gateway.observations.holder = .seen(LockHolder(process: nil))
+        #expect(gateway.examination.findings.filter { $0.severity == .wrong }.flatMap(\.commands) == [])
     }
 }
 

@@ -8,10 +8,10 @@ import Testing
 
 /// One masqd for each network namespace.
 @Suite struct NamespaceLockTests {
-    private func refusal(_ namespace: NetworkNamespace, _ directory: String) -> NamespaceLock.Refusal? {
+    private func refusal(_ namespace: NetworkNamespace) -> NamespaceLock.Refusal? {
         namespace.run {
             do throws(NamespaceLock.Refusal) {
-                _ = try NamespaceLock(fallbackDirectory: directory)
+                _ = try NamespaceLock.take()
                 return nil
             } catch {
                 return error
@@ -20,68 +20,76 @@ import Testing
     }
 
     /// A program that another test starts at that moment has the lock's descriptor too, from fork(2) until exec(2).
-    private func expectFree(_ namespace: NetworkNamespace, _ directory: String) throws {
-        try eventually("nobody has the lock") { refusal(namespace, directory) == nil }
+    private func expectFree(_ namespace: NetworkNamespace) throws {
+        try eventually("nobody has the lock") { refusal(namespace) == nil }
     }
 
     @Test("The second taker is refused with the first one's pid; another namespace has a lock of its own")
     func refuses() throws {
         let (namespace, other) = (try NetworkNamespace(), try NetworkNamespace())
-        let folder = try ScratchFolder()
-        let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
-        let stranger = lock.stranger
-        #expect(stranger == nil)
-        #expect(refusal(namespace, folder.path) == .held(byProcess: getpid()))
-        let text = try #require(refusal(namespace, folder.path)).description
+        let lock = try namespace.run { try NamespaceLock.take() }
+        let isExclusive = lock.isExclusive
+        #expect(isExclusive)
+        #expect(refusal(namespace) == .held(byProcess: getpid()))
+        let text = try #require(refusal(namespace)).description
         #expect(text == "another masqd (pid \(getpid())) serves this network namespace already")
-        #expect(refusal(other, folder.path) == nil)
-        // Who asked is dismissed, or the next ones would find no room.
-        for _ in 0..<20 {
-            #expect(refusal(namespace, folder.path) == .held(byProcess: getpid()))
-            lock.dismissVisitors()
-        }
-        #expect(!isReadable(lock.descriptor))
+        #expect(refusal(other) == nil)
+        _ = consume lock
     }
 
     @Test("Who holds the lock is told to whoever asks, and asking takes nothing")
     func asks() throws {
         let namespace = try NetworkNamespace()
-        let folder = try ScratchFolder()
-        #expect(try namespace.run { try NamespaceLock.currentHolder() } == nil)
+        #expect(namespace.run { NamespaceLock.currentHolder() } == nil)
         do {
-            let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
-            let holder = try #require(try namespace.run { try NamespaceLock.currentHolder() })
-            #expect(holder.process == getpid())
-            #expect(!holder.isStranger)
-            // One who is asked too often to answer is there all the same.
-            for _ in 0..<40 { #expect(try namespace.run { try NamespaceLock.currentHolder() } != nil) }
-            lock.dismissVisitors()
+            let lock = try namespace.run { try NamespaceLock.take() }
+            for _ in 0..<3 {
+                #expect(namespace.run { NamespaceLock.currentHolder() }?.process == getpid())
+            }
+            _ = consume lock
         }
-        try expectFree(namespace, folder.path)
-        #expect(try namespace.run { try NamespaceLock.currentHolder() } == nil)
-    }
-
-    @Test("Visitors that nobody dismisses change nothing but that the pid is not told")
-    func isBusy() throws {
-        let namespace = try NetworkNamespace()
-        let folder = try ScratchFolder()
-        let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
-        for _ in 0..<40 { #expect(refusal(namespace, folder.path) != nil) }
-        #expect(refusal(namespace, folder.path) == .held(byProcess: nil))
-        #expect(isReadable(lock.descriptor))
+        try expectFree(namespace)
+        #expect(namespace.run { NamespaceLock.currentHolder() } == nil)
     }
 
     @Test("The lock is free again when its holder is gone")
     func frees() throws {
         let namespace = try NetworkNamespace()
-        let folder = try ScratchFolder()
         for _ in 0..<3 {
             do {
-                let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
-                #expect(lock.descriptor >= 0)
+                let lock = try namespace.run { try NamespaceLock.take() }
+                let isExclusive = lock.isExclusive
+                #expect(isExclusive)
             }
-            try expectFree(namespace, folder.path)
+            try expectFree(namespace)
         }
+    }
+
+    @Test("What is logged to the lock's group is dropped, and the lock stays")
+    func isNoReader() throws {
+        let namespace = try NetworkNamespace()
+        let lock = try namespace.run { try NamespaceLock.take() }
+        try namespace.nft(
+            """
+            table inet other {
+                chain c {
+                    type filter hook output priority 0;
+                    log group \(NamespaceLock.group) counter
+                }
+            }
+
+            """)
+        // The kernel hands them on at the hundredth (`NFULNL_QTHRESH_DEFAULT`).
+        try Command("ping", "-q", "-c", "100", "-i", "0.002", "127.0.0.1").run(in: namespace).expectSuccess()
+        #expect(try namespace.nftListing("table", "inet", "other").contains("counter packets 200 "))
+        let sockets = try Command("cat", "/proc/thread-self/net/netlink").run(in: namespace).standardOutput
+        let lines = sockets.split(separator: "\n").map { line in line.split(separator: " ").map(String.init) }
+        let own = lines.filter { $0.count >= 10 && $0[1] == "12" && $0[2] == String(getpid()) }
+        #expect(own.count == 1)
+        // Rmem, and Drops: nothing waits to be read, and nothing was too much.
+        for line in own { #expect(line[4] == "0" && line[8] == "0") }
+        #expect(refusal(namespace) != nil)
+        _ = consume lock
     }
 
     /// Inside `unshare -Ur` there is one user only.
@@ -91,45 +99,49 @@ import Testing
         (try? Command("setpriv", "--reuid", "65534", "--clear-groups", "true").run().status) == 0
     }
 
-    /// A perl script that holds the address until it is killed; should nobody be left to do that, for a minute.
-    private static let listener = """
-        use Socket; socket(S, AF_UNIX, 5, 0) or die; bind(S, pack_sockaddr_un("\\0masqd")) or die $!;
-        listen(S, 5) or die; syswrite(STDOUT, "listening"); alarm 60; 1 while accept(C, S);
+    /// A perl script that takes all of masqd's that any user can get: the port that is its pid, and the address that an
+    /// earlier version had for a lock. Then it tries to get the lock itself, until it is killed, or for a minute.
+    private static let squatter = """
+        use Socket; socket(A, AF_UNIX, 5, 0) or die; bind(A, pack_sockaddr_un("\\0masqd")) or die $!; listen(A, 5);
+        socket(N, 16, 3, 12) or die $!; bind(N, pack("SxxLL", 16, $ARGV[0], 0)) or die "bind: $!";
+        syswrite(STDOUT, "squatting"); alarm 60;
+        while (1) {
+            socket(S, 16, 3, 12) or next; bind(S, pack("SxxLL", 16, 0, 0));
+            send(S, pack("LSSLL CCn SSCxxx", 28, 0x401, 5, 1, 0, 0, 0, $ARGV[1], 5, 1, 1), 0);
+            recv(S, $a, 4096, 0); my $e = unpack("x16 l", $a); if ($e != -1) { syswrite(STDOUT, "got $e"); last }
+        }
         """
 
     @Test(
-        "Another user's process with CAP_NET_ADMIN is a masqd, as the unit runs it",
+        "Whatever another user takes and tries, the lock is taken, held, told of, and free again",
         .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
-    func otherUser() throws {
+    func squatter() throws {
         let namespace = try NetworkNamespace()
-        let folder = try ScratchFolder()
-        let holder = try Command(
-            "setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "+net_admin", "--ambient-caps",
-            "+net_admin", "perl", "-e", Self.listener
+        let squatter = try Command(
+            "setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all", "perl", "-e",
+            Self.squatter,
+            "\(getpid())", "\(NamespaceLock.group)"
         ).start(in: namespace)
-        try eventually("it listens") { try holder.standardOutput == "listening" }
-        #expect(refusal(namespace, folder.path) == .held(byProcess: holder.pid))
+        try eventually("it squats") { try squatter.standardOutput == "squatting" }
+        for _ in 0..<20 {
+            do {
+                let lock = try namespace.run { try NamespaceLock.take() }
+                #expect(refusal(namespace) == .held(byProcess: getpid()))
+                _ = consume lock
+            }
+            try expectFree(namespace)
+        }
+        #expect(try squatter.standardOutput == "squatting")
     }
 
     @Test(
-        "Where a stranger has the address, a locked file decides",
+        "Without CAP_NET_ADMIN in the network namespace's own user namespace it is refused for that, held or not",
         .enabled(if: hasOtherUsers, "needs a second user: not inside of `unshare -Ur`"))
-    func fallsBack() throws {
+    func notPermitted() throws {
         let namespace = try NetworkNamespace()
-        let folder = try ScratchFolder()
-        let stranger = try Command(
-            "setpriv", "--reuid", "65534", "--clear-groups", "perl", "-e", Self.listener
-        )
-        .start(in: namespace)
-        try eventually("the stranger listens") { try stranger.standardOutput == "listening" }
-
-        do {
-            let lock = try namespace.run { try NamespaceLock(fallbackDirectory: folder.path) }
-            let holder = lock.stranger
-            #expect(holder == stranger.pid)
-            #expect(refusal(namespace, folder.path) == .held(byProcess: nil))
-        }
-        try expectFree(namespace, folder.path)
-        #expect(refusal(namespace, "/nowhere") != nil)
+        let script = "socket(N, 16, 3, 12) or die; bind(N, pack('SxxLL', 16, 0, 256)) or print $!"
+        // Every capability, but in a user namespace that the network namespace does not belong to.
+        let output = try Command("unshare", "-Ur", "perl", "-e", script).run(in: namespace)
+        #expect(output.standardOutput == "Operation not permitted")
     }
 }
