@@ -35,7 +35,7 @@ for suite; do
         mkdir -p "$tree/etc/systemd/system/sysinit.target.wants"
         ln -s /lib/systemd/system/nftables.service "$tree/etc/systemd/system/sysinit.target.wants/"
         [ $cases = cases ] || printf '[[masquerade]]\nout_interface = 5\n' >"$tree/etc/masqd.toml"
-        scripts/lab/nspawn.sh -t 180 -i "$tree" ${MASQD_LAB_OUT:+-o "$MASQD_LAB_OUT/$suite-$cases"} \
+        scripts/lab/nspawn.sh -t 400 -i "$tree" ${MASQD_LAB_OUT:+-o "$MASQD_LAB_OUT/$suite-$cases"} \
             "$root" "Tests/Unit/$cases.sh" || failed+=("$suite/$cases")
     done
 done

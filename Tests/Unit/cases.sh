@@ -39,6 +39,51 @@ case_confinement() {
     systemd-analyze security --no-pager masqd.service | sed -n 's/^.*Overall/  Overall/p'
 }
 
+# within COMMAND...: runs it with root's rights, and with the daemon's mounts: what these forbid, nobody there can do.
+within() { nsenter --target "$(pid)" --mount "$@"; }
+set_within() { within /bin/sh -c "echo $1 >/proc/sys/net/$2"; }
+case_mounts() {
+    local program socket
+    claim "it can execute itself" within /usr/sbin/masqd --version
+    claim "and the shell of a reload" within /bin/sh -c :
+    for program in /usr/bin/id /usr/bin/env /usr/bin/systemctl /usr/sbin/nft; do
+        claim "the machine has $program" test -x $program
+        claim "but the daemon can't execute it" fails within $program --version
+    done
+
+    claim "it can write ip_forward" set_within 1 ipv4/ip_forward
+    claim "and IPv6's forwarding" set_within 1 ipv6/conf/all/forwarding
+    ip link add later0 type veth peer name later1
+    claim "and the switches of a link that came later" set_within 1 ipv6/conf/later0/use_oif_addrs_only
+    ip link delete later0
+    claim "another setting can be written" sysctl -q -w net.ipv4.ip_default_ttl=64
+    claim "but not by the daemon" fails set_within 64 ipv4/ip_default_ttl
+    claim "nor can it turn off what checks the sources of packets" fails set_within 0 ipv4/conf/all/rp_filter
+    for program in /run /etc /usr /var/lib /root; do
+        claim "it can make no file in $program" fails within /bin/sh -c ": >$program/made"
+    done
+    cp /usr/bin/id "/proc/$(pid)/root/tmp/made"
+    claim "what it makes in its own /tmp" within /bin/sh -c 'test -e /tmp/made'
+    claim "it can't execute" fails within /tmp/made
+
+    claim "it can tell systemd how it is" within /bin/sh -c 'test -S /run/systemd/notify'
+    claim "the machine has a bus, and systemd a socket" \
+        test -S /run/dbus/system_bus_socket -a -S /run/systemd/private
+    for socket in /run/dbus/system_bus_socket /run/systemd/private /run/systemd/userdb /run/user; do
+        claim "it does not see $socket" fails within /bin/sh -c "test -e $socket"
+    done
+}
+
+# A kernel without IPv6 has no such folder.
+case_no_ipv6() {
+    mount -t tmpfs none /proc/sys/net/ipv6
+    claim "it starts where IPv6 has no switches" systemctl restart masqd
+    claim "and runs" is_running
+    claim "with its rules" table_is_there
+    umount /proc/sys/net/ipv6
+    claim "it starts where they are back" systemctl restart masqd
+}
+
 # A line that comes and goes, somebody who deletes the rules, somebody who drops all that is forwarded: the paths that
 # no other case takes, so that the filter of system calls sees them.
 case_work() {
@@ -143,6 +188,86 @@ case_restart() {
     kill $!
     claim "nothing was taken out of the kernel in between" fails grep -E 'inet masqd' /tmp/monitor
     claim "forwarding stays on" equal 1 "$(forwarding)"
+}
+
+# An ordinary user who takes what anybody can take: the address that was an earlier version's lock, at which it listens,
+# connects and hangs up without a pause. It ends after so many rounds, and when the shell that began it has ended.
+squat() {
+    # shellcheck disable=SC2016  # the variables are perl's
+    setpriv --reuid 12345 --regid 12345 --clear-groups --bounding-set=-all perl -e '
+        use Socket qw(:DEFAULT SOCK_NONBLOCK); my ($name, $shell) = (pack_sockaddr_un("\0masqd"), getppid());
+        for (1 .. $ARGV[0]) {
+            last if getppid() != $shell;
+            socket(S, AF_UNIX, SOCK_SEQPACKET, 0); bind(S, $name); listen(S, 1);
+            socket(C, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0); connect(C, $name); close(C); close(S);
+            # The lock itself: NFULNL_CFG_CMD_BIND, which is refused.
+            socket(N, 16, 3, 12); bind(N, pack("SxxLL", 16, 0, 0));
+            send(N, pack("LSSLL CCn SSCxxx", 28, 0x401, 5, 1, 0, 0, 0, 28017, 5, 1, 1), 0); close(N);
+        }' "$1"
+}
+ticks() { awk '{ print $14 + $15 }' "/proc/$(pid)/stat"; }
+group_holders() { awk '$1 == 28017' /proc/net/netfilter/nfnetlink_log | wc -l; }
+case_lock() {
+    local squatter turn before main
+    systemctl stop masqd
+    squat 100000000 &
+    squatter=$!
+    for turn in 1 2 3; do
+        claim "start $turn beside a squatter succeeds" systemctl start masqd
+        claim "restart $turn too" systemctl restart masqd
+        claim "the doctor finds it" contains "$(masqd --doctor)" "masqd is running \(pid $(pid), unit masqd\.service\)"
+        claim "so does an ordinary user's" contains \
+            "$(setpriv --reuid 12345 --clear-groups masqd --doctor)" "masqd is running \(pid $(pid), unit masqd\.service\)"
+        claim "stop $turn" systemctl stop masqd
+    done
+    kill $squatter
+    systemctl start masqd
+    before=$(ticks)
+    squat 30000
+    claim "30 000 visits cost it nothing" test $(($(ticks) - before)) -le 1
+    main=$(pid)
+    claim "a second one by hand is refused" equal 69 "$(RUNTIME_DIRECTORY=/tmp masqd 2>/tmp/second; echo $?)"
+    claim "with the pid of the first" contains "$(cat /tmp/second)" "another masqd \(pid $main\)"
+    claim "also where /proc and the pids are others" equal 69 \
+        "$(unshare --mount --pid --fork --mount-proc masqd >/dev/null 2>&1; echo $?)"
+    claim "in a network namespace of their own anybody has a lock of their own" equal 0 \
+        "$(unshare -Urn sh -c 'masqd & sleep 1; kill -TERM $!; wait $!; echo $?' 2>/dev/null | tail -n 1)"
+
+    systemctl stop masqd
+    masqd 2>/dev/null &
+    main=$!
+    eventually 10 table_is_there
+    before=$(property NRestarts)
+    claim "a start of the unit beside one by hand fails" fails systemctl start masqd
+    claim "it tries again" eventually 20 restarts_exceed $((before + 4))
+    claim "and says why" journal_says "another masqd \(pid $main\)"
+    claim "the first one goes on" test -d "/proc/$main"
+    claim "and is the only one" equal 1 "$(group_holders)"
+    kill -TERM "$main"
+    claim "when it has ended the unit is next" eventually 10 is_running
+    claim "there is still one" equal 1 "$(group_holders)"
+    kill -STOP "$(pid)"
+    claim "one that hangs keeps the lock" equal 69 "$(masqd 2>/dev/null; echo $?)"
+    kill -CONT "$(pid)"
+}
+
+# advised PATTERN: types what the doctor says that is like that; fails where there is nothing.
+advised() {
+    local command
+    command=$(masqd --doctor | sed -n 's/^ *type: //p' | grep -E "$1" | sort -u)
+    [ -n "$command" ] && sh -ec "$command"
+}
+case_advice() {
+    systemctl stop masqd
+    claim "the doctor says how to start it" advised '^systemctl start masqd$'
+    claim "and it runs" is_running
+    printf '[reconcile]\nmode = "off"\n' >>/etc/masqd.toml
+    systemctl reload masqd
+    nft flush chain inet masqd forward
+    claim "the doctor says how to put the file in force" advised '^systemctl reload masqd\.service$'
+    claim "and it is" contains "$(nft list chain inet masqd forward)" 'ct status'
+    configure 10.10.0.0/16
+    systemctl reload masqd
 }
 
 case_killed() {
@@ -266,5 +391,5 @@ case_first_install() {
     claim "with the new program" equal /usr/sbin/masqd "$(program)"
 }
 
-run_cases boot confinement work files reload bad_reload restart killed watchdog bad_restart stop bad_start \
+run_cases boot confinement mounts no_ipv6 work files reload bad_reload restart lock advice killed watchdog bad_restart stop bad_start \
     upgrade system_calls remove first_install
