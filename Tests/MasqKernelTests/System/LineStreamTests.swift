@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+import CNetfilter
 import Glibc
 import TestSupport
 import Testing
@@ -86,7 +87,7 @@ import Testing
     @Test("A socket that nobody reads, as the journal's, is not waited for; a closed one takes everything")
     func fullSocket() throws {
         var ends: [CInt] = [0, 0]
-        let stream: CInt = 1  // SOCK_STREAM
+        let stream = CInt(SOCK_STREAM.rawValue)
         try #require(socketpair(AF_UNIX, stream, 0, &ends) == 0)
         defer { close(ends[1]) }
         var lines = LineStream(ends[1])
