@@ -19,10 +19,11 @@ public struct PolicyRouting: ~Copyable {
     public init() throws(NetlinkError) {
         // The kernel then lists one table, or one owner's routes (since 4.20): a million of BGP's only where they are in the main
         // table and there are uplinks to choose from, for it can't be asked for those with a short prefix.
-        conversation = try NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") {
-            $0.checkStrictly()
-        }
+        try self.init(
+            NetlinkConversation(bus: CInt(NETLINK_ROUTE), name: "rtnetlink") { $0.checkStrictly() })
     }
+
+    private init(_ conversation: consuming NetlinkConversation) { self.conversation = conversation }
 
     /// The port ID, by which events name who made a change.
     public var portID: UInt32 { conversation.socket.portID }
