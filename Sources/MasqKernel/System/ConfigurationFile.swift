@@ -24,18 +24,27 @@ public enum ConfigurationFile {
     public static func read<Result>(
         _ path: String, acceptsPipe: Bool = false, _ body: (Span<UInt8>) -> Result
     ) throws(SystemError) -> Result {
+        let bytes = try contents(path, acceptsPipe: acceptsPipe)
+        defer { bytes.deallocate() }
+        return bytes.withMemoryRebound(to: UInt8.self) { body($0.span) }
+    }
+
+    /// The bytes of a file, which the caller deallocates.
+    private static func contents(
+        _ path: String, acceptsPipe: Bool
+    ) throws(SystemError) -> UnsafeRawBufferPointer {
         let quoted = "\"\(path.printableLine)\""
         let opened = try Opened(path, quoted, acceptsPipe: acceptsPipe)
-        let isPipe = opened.isPipe
         // One byte more than fstat says, so that the end is found without growing; a pipe's size is 0.
         var capacity = max(opened.size + 1, 65536)
         var storage = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 1)
-        defer { storage.deallocate() }
+        var isComplete = false
+        defer { if !isComplete { storage.deallocate() } }
         var count = 0
         let end = ContinuousClock.now + pipeLimit
         while true {
             // Without a writer, at the beginning, a read would be the end already.
-            if isPipe, !isReadable(opened.file.number, until: end) {
+            if opened.isPipe, !isReadable(opened.file.number, until: end) {
                 let reason = count == 0 ? "that nobody writes to" : "that nobody closes"
                 throw SystemError("read", "\(quoted), a pipe \(reason)", code: ETIMEDOUT)
             }
@@ -48,14 +57,13 @@ public enum ConfigurationFile {
                 storage = larger
             }
             let result = Glibc.read(opened.file.number, storage + count, capacity - count)
-            if result < 0, errno == EINTR || errno == EAGAIN && isPipe { continue }
+            if result < 0, errno == EINTR || errno == EAGAIN && opened.isPipe { continue }
             guard result >= 0 else { throw SystemError("read", quoted) }
             if result == 0 { break }
             count += result
         }
-        return UnsafeRawBufferPointer(start: storage, count: count).withMemoryRebound(to: UInt8.self) {
-            body($0.span)
-        }
+        isComplete = true
+        return UnsafeRawBufferPointer(start: storage, count: count)
     }
 
     /// Waits until a read would not wait: for bytes, or the end.
