@@ -87,15 +87,18 @@ public struct Command: CustomStringConvertible {
 
     private static func find(_ program: String) throws -> String {
         guard !program.contains("/") else { return program }
-        // Debian leaves these folders out of a plain user's PATH.
-        let folders = (getenv("PATH").map { String(cString: $0) } ?? "") + ":/usr/sbin:/sbin:/usr/bin:/bin"
-        for folder in folders.split(separator: ":") where access("\(folder)/\(program)", X_OK) == 0 {
+        for folder in Self.path.split(separator: ":") where access("\(folder)/\(program)", X_OK) == 0 {
             return "\(folder)/\(program)"
         }
         throw Failure("\(program) is not installed: `make deps` installs what the tests need")
     }
 
+    /// Debian leaves the administration folders out of a plain user's PATH.
+    private static let path =
+        (getenv("PATH").map { String(cString: $0) + ":" } ?? "") + "/usr/sbin:/sbin:/usr/bin:/bin"
+
     private static func environment(with additions: [String: String]) -> [String] {
+        let additions = additions.merging(["PATH": path]) { given, _ in given }
         var entries = additions.map { "\($0.key)=\($0.value)" }
         var next = environ
         while let entry = next.pointee {

@@ -148,6 +148,8 @@ import Testing
         // Without O_NONBLOCK this takes /proc/sys/fs/lease-break-time, 45 seconds.
         #expect(error(path)?.code == EAGAIN)
         holder.send(SIGKILL)
-        #expect(error("/proc/kmsg")?.code == EAGAIN || error("/proc/kmsg")?.code == EPERM)
+        // The latter two where this is not the machine's own root.
+        let code = try #require(error("/proc/kmsg")?.code)
+        #expect([EAGAIN, EPERM, EACCES].contains(code))
     }
 }
