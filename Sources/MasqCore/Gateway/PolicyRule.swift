@@ -74,6 +74,13 @@ extension PolicyRule {
         source?.covers(flow.source) != false && destination?.covers(flow.destination) != false
     }
 
+    /// Whether it may be for a packet of a flow: no condition is known not to hold. One that is inverted may always be.
+    func mayHold(for flow: Flow, comingInBy inputs: Set<InterfaceName>) -> Bool {
+        isInverted
+            || fitsAddresses(flow) && fitsTransport(flow) && !isForSockets
+                && inInterface.map(inputs.contains) != false
+    }
+
     /// Whether it may be asked about a packet of a flow, and what it says cannot be known: by a condition that conntrack
     /// does not know, while all others hold.
     ///

@@ -130,14 +130,21 @@ public struct PolicyRules: Sendable {
     private func openRules(
         for flow: Flow, answeredFrom table: UInt32?, inputs: Set<InterfaceName>
     ) -> [PolicyRule] {
-        let open = rules.filter { $0.isOpen(for: flow, comingInBy: inputs) }
-        guard let table, !open.isEmpty, !open.contains(where: { $0.action == .goTo }) else { return open }
+        let possible = rules.filter { $0.mayHold(for: flow, comingInBy: inputs) }
+        let open = possible.filter { $0.isOpen(for: flow, comingInBy: inputs) }
+        // A jump, also one that is certain, may pass over the rule that would answer everybody.
+        guard let table, let first = open.first, !possible.contains(where: { $0.action == .goTo }) else {
+            return open
+        }
         let answer = PolicyRule.Action.lookUp(table: table)
         // Whoever comes as far as a rule that certainly leads to the answer gets it, and never comes to those behind it.
         let last = rules.first { $0.action == answer && $0.isForAll }
         guard let last else { return open }
-        let before = open.filter { $0.priority <= last.priority }
-        return before.allSatisfy { $0.action == answer } ? [] : before
+        // A packet that the first open rule is not for comes to all that follow it, also to those without a doubt, which the
+        // answer may not have come to. Those before it have said the same to all.
+        let reached = possible.filter { first.priority...max(first.priority, last.priority) ~= $0.priority }
+        let leadsAllThere = last.priority < first.priority || reached.allSatisfy { $0.action == answer }
+        return leadsAllThere ? [] : open.filter { $0.priority <= last.priority }
     }
 
     /// What the kernel takes in a question about a route (`rtm_getroute_parse_ip_proto` in net/ipv4/fib_frontend.c): TCP,

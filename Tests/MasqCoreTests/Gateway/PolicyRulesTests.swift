@@ -104,6 +104,48 @@ struct PolicyRulesTests {
         #expect(try Set(#require(marks(alternatives(rules, try flow(), from: 101)))) == [1, 3])
     }
 
+    @Test("A rule without a doubt leaves the ones before it open where it leads elsewhere than the answer")
+    func certainRuleBetween() throws {
+        let toMain = PolicyRule.Action.lookUp(table: Self.main)
+        let here = try IPNetwork("192.168.1.0/24")
+        let marked = Self.rule(10, toMain) { $0.mark = .init(value: 1, mask: .max) }
+        let flow = try flow(mark: 1)
+        let leadingElsewhere = [
+            Self.rule(50, .lookUp(table: 100)) { $0.source = here },
+            Self.rule(50, .other) { $0.source = here },
+            Self.rule(50, .lookUp(table: Self.main, isRestricted: true)),
+            Self.rule(50, .lookUp(table: 100)) {
+                ($0.source, $0.isInverted) = (try? IPNetwork("10.0.0.0/8"), true)
+            },
+            Self.rule(50, .lookUp(table: 100)) { $0.inInterface = "lan0" },
+            Self.rule(10, .lookUp(table: 100)) { $0.source = here },
+        ]
+        for rule in leadingElsewhere {
+            let marks = marks(alternatives(Self.rules(marked, rule), flow))
+            #expect(marks?.contains { $0 != 1 } == true, "\(rule)")
+        }
+        let saysNothing = [
+            Self.rule(50, .lookUp(table: 100)) { $0.source = try? IPNetwork("10.0.0.0/8") },
+            Self.rule(50, toMain) { $0.source = here },
+            Self.rule(50, .lookUp(table: 100)) { $0.inInterface = "lan9" },
+            Self.rule(5, .lookUp(table: 100)) { $0.source = here },
+            Self.rule(32_767, .lookUp(table: 100)) { $0.source = here },
+        ]
+        for rule in saysNothing {
+            let rules = rule.priority < 10 ? Self.rules(rule, marked) : Self.rules(marked, rule)
+            #expect(alternatives(rules, flow) == .questions([]), "\(rule)")
+        }
+    }
+
+    @Test("A jump without a doubt may pass over the rule that leads all to the answer")
+    func certainJump() throws {
+        let rules = PolicyRules([
+            Self.rule(10, .goTo), Self.rule(50, .lookUp(table: Self.main)), Self.marked(7, .max, 60),
+            Self.rule(70, .lookUp(table: Self.main)),
+        ])
+        #expect(marks(alternatives(rules, try flow())) == [7])
+    }
+
     @Test("Too many kinds of marks cannot be answered")
     func tooManyMarks() throws {
         let rules = PolicyRules((0..<20).map { Self.marked(1 << $0, 1 << $0, 100 + $0) })
