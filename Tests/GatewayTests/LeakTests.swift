@@ -71,6 +71,7 @@ struct LeakTests {
         try eventually("it is held back") {
             try gateway.router.nftListing("set", "inet", "masqd", "without_address_ipv6").contains("ppp0")
         }
+        #expect(try !scenario.masqd.status.contains("2001:db8::7"))
         #expect(try gateway.isUnanswered(.udp, from: "fd00:1::2", to: Gateway.serverIPv6))
         #expect(try gateway.isAnswered(.udp))
         #expect(try gateway.leaks() == 0)
@@ -153,6 +154,9 @@ struct LeakTests {
         let named = Scenario.configuration.replacing("ppp0", with: "eth9")
         _ = try scenario.masqd.reload(named)
         #expect(try gateway.seenSource(.udp).address == "203.0.113.9")
+        #expect(
+            try scenario.masqd.log.contains("default route out of eth9 no longer concerns 192.168.0.0/16"))
+        #expect(try !scenario.masqd.log.contains("no longer leads out of eth9"))
         _ = try scenario.masqd.reload(Scenario.configuration)
         #expect(try gateway.isUnanswered(.udp))
         #expect(try gateway.leaks() == 0)
@@ -160,6 +164,23 @@ struct LeakTests {
         #expect(try gateway.isUnanswered(.udp))
         #expect(try gateway.leaks() > 0)
         try scenario.masqd.waitForStatus(containing: "which no out_interface names")
+    }
+
+    @Test(
+        "A VPN gateway that is a host of the network inside keeps its own Internet, and its clients wait for the VPN"
+    )
+    func hostInside() throws {
+        let gateway = try Gateway()
+        // What is the uplink elsewhere is here the LAN's own router, behind an address of the LAN.
+        try gateway.dialUp("lan9", address: "192.168.77.7", addressIPv6: nil)
+        let configuration = Scenario.configuration.replacing("ppp0", with: "vpn0")
+        let masqd = try Masqd(in: gateway.router, configuration: configuration)
+        try masqd.waitForStatus(containing: "the IPv4 default route leads out of lan9")
+        let own = try Conversation(.udp, from: gateway.router, to: Gateway.server)
+        #expect(try own.ask().address == "192.168.77.7")
+        #expect(try gateway.isUnanswered(.udp))
+        #expect(try gateway.isUnanswered(.tcp))
+        #expect(try #require(try gateway.router.packets(counter: "unnamed_uplink")) > 0)
     }
 
     @Test("An uplink that loses its name under new flows takes nothing private out")
@@ -170,7 +191,11 @@ struct LeakTests {
         try eventually("flows begin") { flows.sent > 100 }
         let rename = try Command("ip", "link", "set", "ppp0", "name", "other9").run(in: gateway.router)
         // Linux 6.1 renames no link that is up, and takes its routes away.
-        guard rename.status == 0 else { return }
+        guard rename.status == 0 else {
+            return withKnownIssue("Linux before 6.2 renames no link that is up") {
+                try rename.expectSuccess()
+            }
+        }
         let sent = flows.sent
         try eventually("flows begin behind it") { flows.sent > sent + 500 }
         try scenario.masqd.waitForStatus(containing: "leads out of other9, which no out_interface names")

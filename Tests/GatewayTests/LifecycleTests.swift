@@ -115,6 +115,7 @@ struct LifecycleTests {
         let gateway = scenario.gateway
         let conversation = try Conversation(.tcp, from: gateway.lan, to: Gateway.server)
         #expect(try conversation.ask().address == "203.0.113.7")
+        try eventually("IPv6 sources are the uplink's own") { try usesOwnSources(gateway) }
         let table = try gateway.router.masqdTable()
         #expect(try scenario.masqd.stop(SIGUSR1) == 0)
         #expect(try gateway.router.masqdTable() == table)
@@ -124,9 +125,30 @@ struct LifecycleTests {
         try next.waitForReady()
         #expect(try gateway.router.masqdTable() == table)
         #expect(try conversation.ask().address == "203.0.113.7")
-        // It also inherits the duty to switch forwarding off again.
+        // It also inherits the duty to put the switches back.
         #expect(try next.stop() == 0)
         #expect(try gateway.router.sysctl("ipv4/ip_forward") == "0")
+        #expect(try !usesOwnSources(gateway))
+    }
+
+    private func usesOwnSources(_ gateway: Gateway) throws -> Bool {
+        try gateway.router.sysctl("ipv6/conf/ppp0/use_oif_addrs_only") == "1"
+    }
+
+    @Test("What somebody else had set for an uplink before masqd came stays, also behind a killed masqd")
+    func othersSetting() throws {
+        let gateway = try Gateway()
+        try gateway.router.setSysctl("ipv6/conf/ppp0/use_oif_addrs_only", to: "1")
+        let first = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try first.waitForReady()
+        try eventually("nothing is remembered of it") {
+            try !gateway.router.masqdTable().contains("use_oif_addrs_only_was_off")
+        }
+        #expect(try first.stop(SIGKILL) != 0)
+        let next = try Masqd(in: gateway.router, configuration: Scenario.configuration)
+        try next.waitForReady()
+        #expect(try next.stop() == 0)
+        #expect(try usesOwnSources(gateway))
     }
 
     @Test("A second masqd refuses to start and names the first one's pid")

@@ -26,7 +26,8 @@ extension Examination {
         }
         // Where an uplink is up, what it lacks has been told, and where the route leads instead.
         let isUp = uplinks.contains { $0.link?.isUp == true && $0.link?.hasCarrier == true }
-        for claim in isUp ? [] : unnamed.claims(where: { !meant.contains($0) }) {
+        let isInForce = observations.table.value.map(\.isThere) ?? true
+        for claim in isUp ? [] : unnamed.claims(isInForce: isInForce, where: { !meant.contains($0) }) {
             add(configuration.forward.unnamedUplink == .drop ? .wrong : .warning, claim)
         }
         examineDelegations(UplinkStatus(configuration, links).delegations)
@@ -62,10 +63,13 @@ extension Examination {
         }
         let lacking = uplink.masqueraded.filter { family in uplink.addresses(family).isEmpty }
         for family in lacking {
+            let list = uplink.useless(family).map(\.description).joined(separator: ", ")
             add(
                 lacking.count == uplink.families.count ? severity : .warning,
-                "\(name) has no \(family.name) address: nothing can be masqueraded to it",
-                look: "journalctl -b -g \(word)")
+                list.isEmpty
+                    ? "\(name) has no \(family.name) address: nothing can be masqueraded to it"
+                    : "\(list) of \(name) is deprecated or tentative: nothing can be masqueraded to it",
+                look: list.isEmpty ? "journalctl -b -g \(word)" : "ip address show dev \(word)")
         }
         for family in uplink.families where !lacking.contains(family) {
             if uplink.masqueraded.contains(family) {
@@ -160,6 +164,8 @@ extension Examination {
         let families: [AddressFamily]
         /// Those of them in which it needs an address, since something is masqueraded to it.
         let masqueraded: [AddressFamily]
+        /// Those of ``masqueraded`` in which the kernel would take another link's address.
+        let missing: [AddressFamily]
 
         static func all(of configuration: Configuration, _ links: Links) -> [Uplink] {
             UplinkStatus(configuration, links).uplinks.map { uplink in
@@ -174,14 +180,25 @@ extension Examination {
                         $0.families.contains(family) && $0.translation.needsAddress(family)
                     }
                 }
+                let link = links.named(uplink.name)
+                let missing = masqueraded.filter { family in
+                    link.map { MasqueradeSource(configuration, links, family).isMissing(on: $0) } ?? false
+                }
                 return Uplink(
-                    name: uplink.name, link: links.named(uplink.name), families: families,
-                    masqueraded: masqueraded)
+                    name: uplink.name, link: link, families: families, masqueraded: masqueraded,
+                    missing: missing)
             }
         }
 
         /// The addresses that it masquerades to.
         func addresses(_ family: AddressFamily) -> [IPAddress] {
+            missing.contains(family) ? [] : all(family)
+        }
+
+        /// Those that the kernel masquerades nothing to.
+        func useless(_ family: AddressFamily) -> [IPAddress] { missing.contains(family) ? all(family) : [] }
+
+        private func all(_ family: AddressFamily) -> [IPAddress] {
             (link?.addresses ?? []).filter { $0.family == family && !$0.isLinkLocal }
         }
 

@@ -186,11 +186,7 @@ extension Examination {
             switch switches[family] {
             case true?: add(.ok, "\(name) is 1")
             case false?:
-                // Whoever switches forwarding on before the rules are there lets private addresses out.
-                let isForMasqd =
-                    configuration?.gateway.ipForward == .manage && observations.holder.isSeenToBeNobody
-                let commands = isForMasqd ? [origin.start] : switchingOn(family)
-                add(Finding(.wrong, "\(name) is 0: nothing is forwarded", type: commands))
+                add(Finding(.wrong, "\(name) is 0: nothing is forwarded", type: switchingOn(family)))
             case nil: add(.wrong, "\(name) is not there: this kernel runs without IPv6")
             }
         }
@@ -208,14 +204,22 @@ extension Examination {
     ///
     /// A machine that forwards IPv6 forgets the routes that it learnt from its router, unless accept_ra is 2
     /// (`addrconf_forward_change` and `rt6_purge_dflt_routers` in net/ipv6): that comes first.
+    ///
+    /// Whoever forwards before the rules are there lets private addresses out. So masqd is started first, and nothing
+    /// is printed where no configuration is known to be good. With "require" masqd does not start before it is 1.
     private func switchingOn(_ family: AddressFamily) -> [String] {
+        guard let configuration else { return [] }
+        let mode = configuration.gateway.ipForward
+        let startsFirst = observations.holder.isSeenToBeNobody && mode != .require
+        if startsFirst, mode == .manage { return [origin.start] }
         let listening = observations.linkSettings.filter { $0.value.acceptsAdvertisements == 1 }.keys.sorted()
             .filter { name in
-                configuration?.outbound.contains { $0.outInterfaces.contains { $0.matches(name) } } ?? true
+                configuration.outbound.contains { $0.outInterfaces.contains { $0.matches(name) } }
             }
         let before =
-            family == .ipv6
-            ? listening.map { LinkSetting("net.ipv6.conf.", $0, ".accept_ra").command(2) } : []
+            (startsFirst ? [origin.start] : [])
+            + (family == .ipv6
+                ? listening.map { LinkSetting("net.ipv6.conf.", $0, ".accept_ra").command(2) } : [])
         return before + ["sysctl -w \(family.forwardingSwitch)=1"]
     }
 

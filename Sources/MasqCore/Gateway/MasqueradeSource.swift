@@ -11,6 +11,17 @@ struct MasqueradeSource {
     /// The sources that must not be seen outside.
     let hidden: AddressRanges
 
+    /// Takes the sources that a configuration hides.
+    init(_ configuration: Configuration, _ links: Links, _ family: AddressFamily) {
+        let sources = configuration.outbound.filter(\.translation.hidesSource).flatMap(\.source)
+        self.init(
+            links: links, family: family, hidden: AddressRanges(family: family, networks: sources))
+    }
+
+    init(links: Links, family: AddressFamily, hidden: AddressRanges) {
+        (self.links, self.family, self.hidden) = (links, family, hidden)
+    }
+
     /// Whether what is masqueraded to a link could leave with an address of the private networks.
     ///
     /// An uplink's own address may well be private: then another router translates again. Without one it is right to borrow

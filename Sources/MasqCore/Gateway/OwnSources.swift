@@ -12,6 +12,27 @@ struct OwnSources: Sendable {
     private(set) var restricted: Set<Int32> = []
     /// Those for which somebody else had set it before.
     private var others: Set<Int32> = []
+    /// What is set already may be an earlier process's: it left word of that.
+    private var isInherited = false
+    /// What the next process has to know; it stays until the stop, so that no link that goes changes the table.
+    private(set) var memory: KernelMemory = []
+
+    /// Recalls what an earlier process left.
+    mutating func found(_ memory: KernelMemory) {
+        isInherited = memory.contains(.ownSourcesWereOff)
+        self.memory.formUnion(memory.intersection(.ownSourcesWereOff))
+    }
+
+    /// Takes note of what ``follow(_:_:)`` would set, before it does.
+    ///
+    /// - Returns: whether ``memory`` is another one now.
+    mutating func remember(_ configuration: Configuration, _ links: Links) -> Bool {
+        guard memory.isEmpty else { return false }
+        var next = self
+        guard !next.follow(configuration, links).isEmpty else { return false }
+        memory.insert(.ownSourcesWereOff)
+        return true
+    }
 
     /// Says what to set for the links as they are.
     mutating func follow(_ configuration: Configuration, _ links: Links) -> [Action] {
@@ -39,10 +60,16 @@ struct OwnSources: Sendable {
         return actions
     }
 
-    /// Somebody else had set it: it is not for masqd to put back.
-    mutating func belongsToOthers(_ link: Int32) {
+    /// It was set before. Unless an earlier process may have done that, it is not for masqd to put back.
+    ///
+    /// - Returns: whether ``memory`` is another one now.
+    mutating func wasSet(_ link: Int32) -> Bool {
+        guard !isInherited else { return false }
         restricted.remove(link)
         others.insert(link)
+        guard restricted.isEmpty, !memory.isEmpty else { return false }
+        memory = []
+        return true
     }
 
     /// What puts all back.

@@ -104,6 +104,8 @@ extension PolicyRule: CustomStringConvertible {
         if typeOfService != 0 { words.append("tos \(hexadecimal(UInt32(typeOfService)))") }
         if let unknownCondition { words.append(unknownCondition) }
         if words.isEmpty, looksAtTransport { words.append("ipproto \(transport)") }
+        if words.isEmpty, isForSockets { words.append("uidrange") }
+        if words.isEmpty, hasOutInterface { words.append("oif") }
         if words.isEmpty, let inInterface { words.append("iif \(inInterface)") }
         return "routing rule \(priority) (\(words.joined(separator: " ")))"
     }
@@ -115,5 +117,10 @@ extension IPNetwork {
     /// Whether an address is in the network.
     func covers(_ address: IPAddress) -> Bool {
         address.family == family && range.first <= address.value && address.value <= range.last
+    }
+
+    /// Whether all of another network is in this one.
+    func covers(_ other: IPNetwork) -> Bool {
+        other.family == family && range.first <= other.range.first && other.range.last <= range.last
     }
 }

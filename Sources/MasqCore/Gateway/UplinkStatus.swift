@@ -75,6 +75,7 @@ public struct UplinkStatus: Equatable, Sendable {
         let patterns = OutboundPatterns(configuration.outbound)
         let byName = Dictionary(links.byIndex.values.map { ($0.name, $0) }) { first, _ in first }
         let names = patterns.names.union(byName.keys.lazy.filter(patterns.haveGlob))
+        let sources = AddressFamily.allCases.map { MasqueradeSource(configuration, links, $0) }
         // Hundreds of names may share their blocks, and so what is told of them.
         var known: [OutboundPatterns.Key: [OutboundBlock]] = [:]
         var traffics: [Traffic: String] = [:]
@@ -83,7 +84,7 @@ public struct UplinkStatus: Equatable, Sendable {
             let blocks = known[key] ?? patterns.blocks(key).map { configuration.outbound[$0] }
             known[key] = blocks
             let link = byName[name]
-            let state = Self.state(of: link, blocks)
+            let state = Self.state(of: link, blocks, sources)
             let traffic = Traffic(blocks: key, families: state.families)
             let text = traffics[traffic] ?? Self.traffic(of: blocks, state)
             traffics[traffic] = text
@@ -98,12 +99,19 @@ public struct UplinkStatus: Equatable, Sendable {
         let families: Set<AddressFamily>?
     }
 
-    private static func state(of link: Link?, _ blocks: [OutboundBlock]) -> UplinkState {
+    private static func state(
+        of link: Link?, _ blocks: [OutboundBlock], _ sources: [MasqueradeSource]
+    ) -> UplinkState {
         guard let link else { return .absent }
         guard link.isUp else { return .down }
         guard link.hasCarrier else { return .withoutCarrier }
+        // Addresses that the kernel would not masquerade to: deprecated, or not yet known to be unique.
+        let useless = sources.filter { source in
+            blocks.contains { $0.kind == .masquerade && $0.families.contains(source.family) }
+                && source.isMissing(on: link)
+        }.map(\.family)
         let usable = link.addresses.filter { address in
-            !address.isLinkLocal
+            !address.isLinkLocal && !useless.contains(address.family)
                 && blocks.contains { $0.source.contains { $0.family == address.family } }
         }
         return usable.isEmpty

@@ -51,6 +51,7 @@ extension Reconciler {
     }
 
     mutating func desire() {
+        if let configuration { _ = ownSources.remember(configuration, links) }
         desired = configuration.map { .desired($0, memory: memory, without: lacking) }
         desired?.follow(links, defaultRoutes)
     }
@@ -99,7 +100,11 @@ extension Reconciler {
         }
         let before = uplinks.look(configuration, links)
         links = new
-        desired?.follow(links, defaultRoutes)
+        if ownSources.remember(configuration, links) {
+            desire()
+        } else {
+            desired?.follow(links, defaultRoutes)
+        }
         given.note(configuration, links)
         let isNews = uplinks.look(configuration, links) != before
         let audit = foreign.moved(configuration, links)
@@ -193,7 +198,7 @@ extension Reconciler {
     /// What comes of policy routing, and READY where it was the last to wait for.
     mutating func routed(by actions: [Action]) -> [Action] {
         let isUnderWay = actions.contains { if case .changeRouting = $0 { true } else { false } }
-        return isUnderWay ? actions : actions + ready()
+        return isUnderWay ? actions : actions + news() + ready()
     }
 
     /// What changed for the user since he was last told.
@@ -202,10 +207,10 @@ extension Reconciler {
         let status = uplinks.look(configuration, links)
         let news = status.changes(since: reported)
         reported = status
-        let unnamed = UnnamedUplinks(configuration, links, defaultRoutes)
+        let unnamed = unnamedUplinks(configuration)
         defer { reportedUnnamed = unnamed }
         return news.map { .log(.notice, $0) }
-            + unnamed.changes(since: reportedUnnamed).map { .log($0.severity, $0.line) }
+            + unnamed.changes(since: reportedUnnamed, links, defaultRoutes).map { .log($0.severity, $0.line) }
     }
 
     mutating func failed(_ failure: CommitFailure) -> [Action] {

@@ -66,7 +66,8 @@ public struct Reconciler: Sendable {
         case .configurationRefused(let reason):
             return refuse(reason)
         case .memoryFound(let found):
-            switches.memory.formUnion(found.subtracting(found.ofOpening))
+            switches.memory.formUnion(found.subtracting(found.ofOpening).subtracting(.ownSourcesWereOff))
+            ownSources.found(found)
             foreign.found(found)
             desire()
             return []
@@ -75,8 +76,7 @@ public struct Reconciler: Sendable {
         case .defaultRoutesRead(let new):
             return routed(to: new)
         case .sourcesWereRestricted(let link):
-            ownSources.belongsToOthers(link)
-            return []
+            return ownSources.wasSet(link) ? recommit() : []
         case .forwardingRead(let new):
             return switches.observe(new, inForce: applied?.configuration)
         case .forwardingFailed(let family):
@@ -165,7 +165,7 @@ public struct Reconciler: Sendable {
     }
 
     /// What the own table has to remember.
-    var memory: KernelMemory { switches.memory.union(foreign.memory) }
+    var memory: KernelMemory { switches.memory.union(foreign.memory).union(ownSources.memory) }
 
     /// What tells right connections from wrong ones at this moment.
     public var flowJudge: FlowJudge? {
@@ -195,7 +195,7 @@ public struct Reconciler: Sendable {
             parts.append("in force: \(inForce.origin)")
         }
         parts.append(uplinks.status(inForce, links).summary)
-        if let summary = UnnamedUplinks(inForce, links, defaultRoutes).summary { parts.append(summary) }
+        if let summary = unnamedUplinks(inForce).summary { parts.append(summary) }
         if let summary = routing.summary { parts.append(summary) }
         for family in switches.offAgainstWish(inForce) {
             parts.append("\(family.forwardingSwitch) is 0: nothing is forwarded")
@@ -207,6 +207,12 @@ public struct Reconciler: Sendable {
         }
         if let refusal { parts.append("the reload was refused: \(refusal)") }
         return parts.joined(separator: "; ")
+    }
+
+    /// Where the default routes lead, as far as no block says anything about it.
+    func unnamedUplinks(_ configuration: Configuration) -> UnnamedUplinks {
+        UnnamedUplinks(
+            configuration, links, defaultRoutes, isDecisive: !routing.decidesForNew(configuration))
     }
 
     /// Adds the status to actions where it is not what the service manager was told last.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// What masqd's next process must know of this one: which forwarding switches it turned on, and how it opened others'
+/// What masqd's next process must know of this one: which of the kernel's switches it turned on, and how it opened others'
 /// chains.
 ///
 /// It is kept as empty named counters in the own table, so it lives exactly as long as the network namespace's
@@ -20,6 +20,9 @@ public struct KernelMemory: OptionSet, Sendable {
     public static let opensForFirstPackets = KernelMemory(rawValue: 4)
     /// Others' chains are opened for all but first packets.
     public static let opensForLaterPackets = KernelMemory(rawValue: 8)
+
+    /// `net.ipv6.conf.*.use_oif_addrs_only` of uplinks was 0 until masqd set it.
+    public static let ownSourcesWereOff = KernelMemory(rawValue: 16)
 
     /// Rules that accept these bits of the mark may be in others' chains.
     public static func opened(with marks: UInt32) -> KernelMemory {
@@ -52,6 +55,7 @@ public struct KernelMemory: OptionSet, Sendable {
         [
             ("ip_forward_was_off", .ipv4ForwardingWasOff),
             ("ipv6_forwarding_was_off", .ipv6ForwardingWasOff),
+            ("use_oif_addrs_only_was_off", .ownSourcesWereOff),
             ("opens_for_first_packets", .opensForFirstPackets),
             ("opens_for_later_packets", .opensForLaterPackets),
         ] + (0..<32).map { ("opened_with_0x\(String(UInt32(1) << $0, radix: 16))", .opened(with: 1 << $0)) }

@@ -74,9 +74,11 @@ extension RulesetBuilder {
                 if block.isRouted {
                     rules.append(Rule([source], .accept, comment: comment(block)))
                 } else {
+                    // The gateway's own packets leave by its own address there: it may be a host of the network inside.
                     rules.append(
                         Rule(
-                            [source], counter: "unnamed_uplink", drop(.unnamedUplink),
+                            [source, .sourceForeignToOutInterface], counter: "unnamed_uplink",
+                            drop(.unnamedUplink),
                             comment: comment("unnamed uplink", line: block.block.line)))
                 }
             }

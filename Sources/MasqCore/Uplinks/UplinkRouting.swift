@@ -38,6 +38,13 @@ struct UplinkRouting: Sendable {
         !configuration.uplinks.isEmpty || state.map { !$0.rules.isEmpty || !$0.routes.isEmpty } ?? false
     }
 
+    /// Whether an uplink's table has the route of new connections, so that the main table's default route does not matter;
+    /// also before the first look, when nothing is known yet.
+    func decidesForNew(_ configuration: Configuration) -> Bool {
+        configuration.failsOver
+            && (told.isEmpty || told.values.contains { $0 == .usable || $0 == .unanswered })
+    }
+
     /// The request for a look at the kernel.
     func read(for configuration: Configuration) -> Action {
         .readRouting(tables: configuration.uplinks.map(\.routingTable))

@@ -67,10 +67,14 @@ import Testing
         .link("ppp0", 7, up: true, "203.0.113.7"), .link("eth0", 3, up: true, "203.0.113.9"),
     ])
 
-    private func ways(_ metrics: (link: Int32, metric: UInt32)..., links: Links? = nil) -> UnnamedUplinks {
+    private func defaults(_ metrics: [(link: Int32, metric: UInt32)]) -> DefaultRoutes {
         var defaults = DefaultRoutes()
         defaults.entries = Set(metrics.map { .init(.ipv4, link: $0.link, metric: $0.metric) })
-        return UnnamedUplinks(.howTo, links ?? self.links, defaults)
+        return defaults
+    }
+
+    private func ways(_ metrics: (link: Int32, metric: UInt32)..., links: Links? = nil) -> UnnamedUplinks {
+        UnnamedUplinks(.howTo, links ?? self.links, defaults(metrics))
     }
 
     @Test("A reserve is worth no word until the default route leads out of it")
@@ -84,13 +88,35 @@ import Testing
             fallen.summary
                 == "the IPv4 default route leads out of eth0, which no out_interface names: held back")
         #expect(
-            fallen.changes(since: ways((7, 0), (3, 100))).map(\.line) == [
+            fallen.changes(since: ways((7, 0), (3, 100)), down, defaults([(7, 0), (3, 100)])).map(\.line) == [
                 "the IPv4 default route leads out of eth0, which no out_interface names: what 192.168.0.0/16 "
                     + "sends by it is held back ([forward] unnamed_uplink = \"accept\" lets it leave)"
             ])
         #expect(
-            ways((7, 0)).changes(since: fallen).map(\.line)
+            ways((7, 0)).changes(since: fallen, links, defaults([(7, 0)])).map(\.line)
                 == ["the IPv4 default route no longer leads out of eth0, which no out_interface names"])
+    }
+
+    @Test("A link that blocks name for some sources leaves the others held back, and says which")
+    func partly() throws {
+        var configuration = Configuration.howTo
+        let other = try #require(configuration.outbound.first)
+        configuration.outbound.append(other)
+        configuration.outbound[1].source = [try IPNetwork("10.0.0.0/8")]
+        configuration.outbound[1].outInterfaces = [.name("eth0")]
+        let routes = defaults([(3, 0)])
+        let partly = UnnamedUplinks(configuration, links, routes)
+        #expect(
+            partly.summary
+                == "the IPv4 default route leads out of eth0, which no block names for 192.168.0.0/16: held back"
+        )
+        // A reload that names it for them, while the route stays where it is.
+        configuration.outbound[1].source.append(try IPNetwork("192.168.0.0/16"))
+        let named = UnnamedUplinks(configuration, links, routes)
+        #expect(named.summary == nil)
+        #expect(
+            named.changes(since: partly, links, routes).map(\.line)
+                == ["the IPv4 default route out of eth0 no longer concerns 192.168.0.0/16"])
     }
 
     @Test(

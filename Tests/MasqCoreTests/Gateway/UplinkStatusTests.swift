@@ -24,6 +24,25 @@ import Testing
                 == [.up([IPAddress("203.0.113.7")].compactMap { $0 })])
     }
 
+    @Test("An address that the kernel masquerades nothing to does not make an uplink usable")
+    func uselessAddresses() throws {
+        var configuration = Configuration.howTo
+        configuration.outbound[0].source.append(try IPNetwork("fd00::/8"))
+        let lan = Link.link("lan0", 2, up: true, "192.168.1.1", "fd00:1::1")
+        var uplink = Link.link("ppp0", 7, up: true, "203.0.113.7", "2001:db8::7")
+        let (first, second) = (uplink.addresses[0], uplink.addresses[1])
+        uplink.deprecated = [second]
+        let half = status(configuration, uplink, lan).uplinks[0]
+        #expect(half.state == .up([first]))
+        #expect(half.traffic == "masquerading 192.168.0.0/16")
+        (uplink.deprecated, uplink.unselectable) = ([], [second])
+        #expect(status(configuration, uplink, lan).uplinks[0].state == .up([first]))
+        uplink.addresses = [second]
+        #expect(status(configuration, uplink, lan).uplinks[0].state == .withoutAddress)
+        uplink.unselectable = []
+        #expect(status(configuration, uplink, lan).uplinks[0].state == .up([second]))
+    }
+
     @Test("An address that goes while another stays is told as what it is")
     func lessAddresses() {
         let two = status(.howTo, .link("ppp0", 7, up: true, "203.0.113.7", "203.0.113.8"))
