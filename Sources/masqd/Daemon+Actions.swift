@@ -90,6 +90,8 @@ extension Daemon {
         case .log(let severity, let message): log(severity, message)
         case .accuse(let severity, let culprit, let deed):
             log(severity, "\(ProcessName.describe(process: culprit.process, name: culprit.name)) \(deed)")
+        // Of an earlier reload, while another one waits: whoever asked for that one would take it for his answer.
+        case .notifyReady(let status) where agenda.isAsked(for: .reload): manager.status(status)
         case .notifyReady(let status):
             manager.ready(status: status)
             answerAgainLater()

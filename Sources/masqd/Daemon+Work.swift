@@ -90,6 +90,8 @@ extension Daemon {
             }
             handle(.linksDumped(links.links))
             wasRead(.links)
+            // Behind the rest: whoever floods the bells must not keep masqd listing.
+            if !links.isCurrent { agenda.ask(for: .links) }
         } catch {
             wasNotRead(.links, error)
         }
@@ -168,6 +170,7 @@ extension Daemon {
         do {
             if try links.step(milliseconds: Self.pieceMilliseconds) {
                 handle(.routingDumped(state, links.links))
+                if !links.isCurrent { agenda.ask(for: .links) }
             } else {
                 // Too many rang to wait for here: the links first, and then once more.
                 agenda.ask(for: .links)

@@ -177,6 +177,7 @@ struct Daemon: ~Copyable {
         // What an earlier process left, before this one says what it wants.
         let routing = try policyRouting.state(tables: [])
         while try !links.step(milliseconds: 1000) {}
+        if !links.isCurrent { agenda.ask(for: .links) }
         while try !mainTable.list(milliseconds: 1000) {}
         handle(.routingDumped(routing, links.links))
         handle(.defaultRoutesRead(DefaultRoutes(Array(mainTable.routes))))
@@ -237,7 +238,10 @@ struct Daemon: ~Copyable {
 
     private mutating func receive(_ signal: CInt) {
         switch signal {
-        case SIGHUP: agenda.ask(for: .reload)
+        case SIGHUP:
+            // Now, not when it is read: what the manager hears before READY has to be about this reload.
+            if !agenda.isAsked(for: .reload) { manager.reloading() }
+            agenda.ask(for: .reload)
         case SIGUSR1: handle(.handOverRequested)
         default:
             manager.stopping()
@@ -247,7 +251,6 @@ struct Daemon: ~Copyable {
     }
 
     mutating func reload() {
-        manager.reloading()
         let reading = source.read(acceptsPipe: false)
         reading.diagnostics.forEach { log($0) }
         if let configuration = reading.configuration {

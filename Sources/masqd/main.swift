@@ -50,6 +50,8 @@ case .doctor:
 case .run:
     // A reader of the log that is gone is no reason to stop.
     signal(SIGPIPE, SIG_IGN)
+    // The log may be a file, and somebody may have set a limit (RLIMIT_FSIZE): a line is lost then, and no gateway.
+    signal(SIGXFSZ, SIG_IGN)
     do {
         var daemon = try Daemon(arguments.source, log)
         try daemon.run()

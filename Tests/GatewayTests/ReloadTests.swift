@@ -18,6 +18,27 @@ struct ReloadTests {
         #expect(try conversation.ask() == seen)
     }
 
+    @Test("The service manager learns of a reload at once, also while an earlier one rests")
+    func announced() throws {
+        let scenario = try Scenario()
+        // So large that the rest behind it, twenty times as long, outlives everything that follows.
+        let many = (0..<40_000).map { "10.\($0 >> 8).\($0 & 255).1" }.joined(separator: "\n")
+        try scenario.masqd.write(many, besideConfiguration: "many.list")
+        let large = Scenario.configuration + "[clients]\nblocked_file = \"many.list\"\n"
+        try scenario.masqd.reload(large)
+        try scenario.masqd.write(configuration: Scenario.configuration("ports = \"50000-50009\""))
+        let before = try scenario.masqd.messages.count
+        scenario.masqd.send(SIGHUP)
+        try scenario.gateway.router.ip("link set ppp0 down")
+        try scenario.masqd.waitForStatus(containing: "ppp0 is down")
+        let lines = try scenario.masqd.messages[before...].flatMap { $0 }
+        let announcement = try #require(lines.firstIndex(of: "RELOADING=1"))
+        #expect(announcement < (lines.firstIndex { $0.contains("ppp0 is down") } ?? 0))
+        #expect(!lines.contains("READY=1"))
+        try scenario.masqd.waitForReady()
+        #expect(try scenario.gateway.router.masqdTable().contains("50000-50009"))
+    }
+
     @Test("A network taken out of the file is no longer translated, one put in is")
     func sources() throws {
         let scenario = try Scenario()

@@ -52,6 +52,14 @@ public final class Masqd {
     /// Whether it has not ended yet.
     public var isRunning: Bool { get throws { try process.isRunning } }
 
+    /// Every message to the service manager so far, each a datagram's lines.
+    public var messages: [[String]] {
+        get throws {
+            try socket.drain()
+            return socket.messages
+        }
+    }
+
     /// The last STATUS= it has told; empty before the first.
     public var status: String {
         get throws {
