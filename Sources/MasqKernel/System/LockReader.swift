@@ -27,9 +27,9 @@ struct LockReader {
         }
         // The file is there for root alone, and with the module. Without either the mark is all that there is to see.
         for socket in marked {
-            guard let process = process(of: socket) else { return LockHolder(process: nil) }
             // `nft monitor trace` bears the mark too.
-            if Self.name(of: process) == "masqd" { return holder(socket, ofProcess: process) }
+            guard let process = process(of: socket), Self.name(of: process) == "masqd" else { continue }
+            return holder(socket, ofProcess: process)
         }
         return nil
     }
