@@ -54,26 +54,30 @@ public struct LinkReader: ~Copyable {
     /// Any link may have changed.
     public mutating func ringAll() {
         // One that is under way may have passed what changed.
-        if case .done = stage { stage = .lost } else { isListedAgain = true }
+        if case .done = stage { stage = .lost } else { hasRungMeanwhile = true }
     }
 
-    /// Bells were lost while all links were being listed.
-    private var isListedAgain = false
+    /// Bells were lost while all links were being listed: what the listing has is told, and then all are listed once more.
+    private var hasRungMeanwhile = false
+    /// Something changed in the kernel while it listed: what it skipped for that looks as if it were gone.
+    private var isDisturbed = false
 
-    /// Whether everything that rang was read.
+    /// Whether everything that rang was read; else another ``step(milliseconds:)`` is needed.
     public var isCurrent: Bool {
         if case .done = stage { rung.isEmpty } else { false }
     }
 
     /// Reads for about so long, or to the end.
     ///
-    /// - Returns: whether nothing is left to read.
+    /// - Returns: whether what rang before it began is read. What rang since may wait, as ``isCurrent`` tells: whoever asks
+    ///   again at once is kept busy by those who ring.
     /// - Throws: ``NetlinkError``; all links are read at the next step then.
     public mutating func step(milliseconds: Int) throws(NetlinkError) -> Bool {
         do throws(NetlinkError) {
             let end = Clock.now + milliseconds * 1000
             repeat {
                 if try !list(until: end) { continue }
+                if case .lost = stage { return true }
                 guard let index = rung.first else { return true }
                 try read(index)
                 rung.remove(index)
@@ -121,7 +125,7 @@ extension LinkReader {
         switch stage {
         case .done: return true
         case .lost:
-            (rung, isListedAgain) = ([], false)
+            (rung, hasRungMeanwhile, isDisturbed) = ([], false, false)
             try begin(RTM_GETLINK)
             stage = .links(Links())
             return false
@@ -138,11 +142,15 @@ extension LinkReader {
                 stage = .addresses(found)
                 return false
             }
+            guard !isDisturbed else {
+                stage = .lost
+                return false
+            }
             found.findPPPoE()
             links = found
-            if !isListedAgain { disturbances = 0 }
-            stage = isListedAgain ? .lost : .done
-            return !isListedAgain
+            disturbances = 0
+            stage = hasRungMeanwhile ? .lost : .done
+            return true
         }
     }
 
@@ -177,8 +185,8 @@ extension LinkReader {
 extension LinkReader {
     /// Somebody changed something while all was listed: what changed rings, but what was skipped for it does not.
     private mutating func noteDisturbance() throws(NetlinkError) {
-        guard !isListedAgain else { return }
-        isListedAgain = true
+        guard !isDisturbed else { return }
+        isDisturbed = true
         disturbances += 1
         guard disturbances > Self.maximumDisturbances else { return }
         disturbances = 0
