@@ -136,6 +136,9 @@ public struct FlowJudge: Sendable {
         return isSuspicious && !isForeignOnPurpose(flow)
     }
 
+    /// Whether the machine itself sends the flow, from an address of its own.
+    public func isOwn(_ flow: Flow) -> Bool { localAddresses.contains(flow.source) }
+
     /// Why a suspicious flow goes, now that the link is known that its next packet leaves by; nothing where it is right.
     public func fault(of flow: Flow, leavingBy link: Int32) -> FlowFault? {
         guard let block = blocks.first(where: { $0.uplinks[link] != nil && $0.means(flow.source) }) else {

@@ -88,6 +88,8 @@ struct FlowExamination: ~Copyable {
 
     private mutating func verdict(on flow: Flow, _ judge: FlowJudge) throws(NetlinkError) -> Verdict {
         let rules = try policies.rules(flow.source.family)
+        // The machine's own packets are a user's, and may be bound to a link: conntrack knows neither.
+        if judge.isOwn(flow), let rule = rules.firstForSockets { return .uncertain(.rule("\(rule)")) }
         let inputs = try inputs(of: flow, judge, rules)
         guard let input = inputs.first else { return .uncertain(.arrival) }
         let question = rules.question(about: flow, comingInBy: input)
@@ -156,11 +158,18 @@ struct FlowExamination: ~Copyable {
         // The rules may lead what goes back elsewhere: then it is a link that has a route to the source of its own.
         guard rules.lookAtInput || !isKnown else { return likely }
         let others = judge.links.byIndex.values.filter {
-            $0.isUp && $0.name != "lo" && !likely.contains($0.index)
+            $0.isUp && $0.name != "lo" && !likely.contains($0.index) && !judge.isUplink($0.index, of: flow)
         }
-        guard others.count <= Self.maximumInputs else { return [] }
+        // Links that no rule tells apart are as good as one.
+        let toldApart = others.filter(rules.tellApart)
+        let isLikelyPlain = likely.contains { judge.links.byIndex[$0].map { !rules.tellApart($0) } ?? false }
+        let plain = isLikelyPlain ? [] : others.filter { !rules.tellApart($0) }
+        guard toldApart.count + plain.count <= Self.maximumInputs else { return [] }
         var inputs = likely
-        for link in others.sorted(by: { $0.index < $1.index }) where !judge.isUplink(link.index, of: flow) {
+        var hasPlain = false
+        for link in (toldApart + plain).sorted(by: { $0.index < $1.index }) {
+            let isPlain = !rules.tellApart(link)
+            if isPlain, hasPlain { continue }
             var question = RouteQuestion(to: flow.source)
             question.outputLink = link.index
             let way = try routes.answer(question)
@@ -168,6 +177,7 @@ struct FlowExamination: ~Copyable {
             guard !way.isDefault, !isKnown || !back.isOnLink || way.prefixLength >= back.prefixLength
             else { continue }
             inputs.append(link.index)
+            hasPlain = hasPlain || isPlain
         }
         return inputs
     }

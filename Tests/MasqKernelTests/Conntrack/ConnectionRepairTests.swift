@@ -143,7 +143,7 @@ import Testing
         arguments: [
             ("fwmark 0x77", "fwmark 0x77"), ("fwmark 0x70/0xf0", "fwmark 0x70/0xf0"),
             ("not fwmark 0/0xf", "fwmark 0x0/0xf"), ("tos 0x10", "tos 0x10"),
-            ("not uidrange 0-1000", "uidrange"), ("tun_id 5", "tun_id"),
+            ("not uidrange 0-0", "uidrange"), ("tun_id 5", "tun_id"),
         ])
     func uncertain(selector: String, words: String) throws {
         try namespace.ip("route add default dev lte0 table 77", "rule add pref 100 \(selector) lookup 77")
@@ -188,8 +188,8 @@ import Testing
     @Test("A rule for one user, a transport that nobody can ask about, and routes for a type of service")
     func others() throws {
         try namespace.ip(
-            "route add default dev lte0 table 77", "rule add pref 100 uidrange 1000-1000 lookup 77",
-            "rule add pref 101 ipproto sctp lookup 77")
+            "route add default dev lte0 table 77", "rule add pref 101 ipproto sctp lookup 77")
+        if Users.haveOthers { try namespace.ip("rule add pref 100 uidrange 1000-1000 lookup 77") }
         try table.fill([try wrong(port: 1001), try wrong(port: 1002, 132)])
         let first = try repair().result.deleted
         #expect(first.count(.untranslated) == 1)
@@ -200,6 +200,23 @@ import Testing
         #expect(second.count(.untranslated) == 1)
         #expect(second.undecided.count == 2)
         #expect(second.undecided.example?.doubt == .typeOfService)
+    }
+
+    @Test(
+        "A flow of the gateway's own stays where a rule looks at its socket, which conntrack does not know",
+        arguments: ["uidrange 1000-1000", "oif lte0"])
+    func own(selector: String) throws {
+        guard Users.haveOthers || !selector.hasPrefix("uidrange") else { return }
+        try namespace.ip("route add default dev lte0 table 77", "rule add pref 100 \(selector) lookup 77")
+        try table.fill([
+            try flow("192.168.0.1", to: "198.51.100.80", seenAs: "192.168.0.1", port: 1001),
+            try wrong(port: 1002),
+        ])
+        let deleted = try repair().result.deleted
+        #expect(deleted.count(.untranslated) == 1)
+        #expect(deleted.undecided.count == 1)
+        let words = try #require(selector.split(separator: " ").first)
+        #expect(deleted.undecided.example?.doubt == .rule("routing rule 100 (\(words))"))
     }
 
     @Test("A route of several ways is certain where all lead out by uplinks")

@@ -179,11 +179,12 @@ final class RandomRouting {
         var words = pick([
             "fwmark 0x1", "fwmark 0x2/0xf", "fwmark 0x10/0x30", "fwmark 0/0x3", "tos 0x10",
             "ipproto udp dport \(first)-\(first + 15)", "ipproto udp sport 2000-2019", "ipproto tcp",
-            "ipproto udp", "uidrange 1000-2000", "uidrange 0-0", "iif lan0", "iif lan1", "iif lo",
+            "ipproto udp", Users.haveOthers ? "uidrange 1000-2000" : "not uidrange 0-0", "uidrange 0-0",
+            "iif lan0", "iif lan1", "iif lo",
             "from \(inside)", "to \(outside)", "fwmark 0x1 from \(inside)", "tos 0x8 iif lan0",
             "oif ppp0",
         ])
-        if chance(12) { words = "not \(words)" }
+        if !words.hasPrefix("not "), chance(12) { words = "not \(words)" }
         return words
     }
 
