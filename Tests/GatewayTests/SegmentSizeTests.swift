@@ -15,7 +15,7 @@ struct SegmentSizeTests {
             try namespace.nft(
                 """
                 table inet sizes {
-                    set seen { type inet_service; flags dynamic; size 100; }
+                    set seen { typeof tcp option maxseg size; flags dynamic; size 100; }
                     chain arriving {
                         type filter hook prerouting priority raw; policy accept;
                         tcp flags syn add @seen { tcp option maxseg size }

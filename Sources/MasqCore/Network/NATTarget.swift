@@ -23,6 +23,13 @@ public enum NATTarget: Hashable, Sendable {
         }
     }
 
+    /// The same in the form that rules have: a network of one address is that address, for which some versions of nft
+    /// write another rule.
+    var inRules: NATTarget {
+        guard case .network(let network) = self, network.prefixLength == family.bitCount else { return self }
+        return .pool(family, range)
+    }
+
     /// The lowest address.
     public var first: IPAddress { IPAddress(family: family, value: range.first) }
 

@@ -13,7 +13,7 @@ extension RulesetBuilder {
                     + arrives(by: block).map {
                         Rule(
                             [$0, mapped, .destinationNotLocal],
-                            .destinationNAT(.network(inside)),
+                            .destinationNAT(NATTarget.network(inside).inRules),
                             comment: comment("inbound", line: block.block.line)
                         )
                     }

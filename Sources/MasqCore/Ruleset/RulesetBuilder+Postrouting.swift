@@ -50,7 +50,7 @@ extension RulesetBuilder {
             case .fixed(let target):
                 // Where each source has an address of its own there is nothing to choose.
                 let options = snat.target(family)?.isOneToOne == true ? NATOptions() : snat.options
-                return translation(block, family, source, options) { .sourceNAT(target, $0) }
+                return translation(block, family, source, options) { .sourceNAT(target.inRules, $0) }
             }
         }
     }
