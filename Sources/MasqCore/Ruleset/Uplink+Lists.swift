@@ -44,8 +44,13 @@ extension Uplink {
     /// How long the uplinks' lists are together where they share what they have in common.
     static func sharedLength(_ uplinks: [Uplink]) -> Int {
         let uplinks = withoutCovered(uplinks, beyond: longestSeparateLists)
-        return SharedLists(of: uplinks, beyond: longestSeparateLists)?.length ?? length(uplinks)
+        let shared = SharedLists(of: uplinks, beyond: longestSeparateLists)?.length ?? length(uplinks)
+        return shared + globWeight * uplinks.count { if case .prefix = $0.pattern { true } else { false } }
     }
+
+    /// What a glob counts for beside its list: no map can have it, so it is a rule in each chain that tells uplinks apart.
+    /// The kernel lists a chain in a time that grows with the square of its rules (`__nf_tables_dump_rules`).
+    private static let globWeight = 3
 
     /// Where their lists are longer together than `limit`, without those whose list is that of the first glob behind them
     /// which covers them: packets of theirs go on to that one's rule.

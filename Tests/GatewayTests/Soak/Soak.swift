@@ -237,7 +237,7 @@ extension Soak {
         }
         // What masqd remembers of the switches is not in the file.
         return blocks.filter {
-            !$0.isEmpty && !$0.contains("forwarding_was_off") && !$0.contains("ip_forward_was_off")
+            !$0.isEmpty && !$0.contains("_was_off")
         }
         .sorted()
     }

@@ -98,6 +98,20 @@ import Testing
         #expect(refused.first?.wholeMatch(of: message) != nil, "\(refused)")
     }
 
+    @Test("Each glob counts for more than a name, since its rules are in line")
+    func globs() {
+        func file(_ number: Int, _ suffix: String) -> String {
+            let names = (0..<number).map { "\"p\($0)\(suffix)\"" }.joined(separator: ", ")
+            return "[[masquerade]]\nout_interface = [\(names)]\nsource = \"10.0.0.0/8\"\n"
+        }
+        func isAccepted(_ text: String) -> Bool {
+            Configuration.read(text.utf8.span, from: "a.toml").configuration != nil
+        }
+        #expect(isAccepted(file(4000, "x*")))
+        #expect(isAccepted(file(6000, "x")))
+        #expect(!isAccepted(file(6000, "x*")))
+    }
+
     enum Shape {
         case ownNameAndGlob, nameAndGlobByTurns, nestedGlobs, allNames
 
