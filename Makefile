@@ -45,7 +45,7 @@ golden: test-deps  ## write the expected files of the golden cases again; review
 format:  ## format the sources in place
 	swift format --in-place --parallel --recursive Package.swift Sources Tests
 
-check:  ## format, layers, golden rulesets, the unit, shell scripts: seconds, nothing is built
+check:  ## format, layers, golden rulesets, the unit, manuals, shell scripts: seconds, nothing is built
 	@scripts/check.sh
 
 layers:  ## who imports whom

@@ -29,6 +29,8 @@ check layers scripts/check-layers.sh
 check layers-test scripts/check-layers-test.sh
 check_with nft golden scripts/check-golden.sh
 check_with systemd-analyze unit scripts/check-unit.sh
+# Not "style": a title in brackets and a line of more than 80 bytes are meant.
+check_with mandoc manuals mandoc -T lint -W warning docs/man/masqd.8 docs/man/masqd.toml.5
 mapfile -d '' -t shell < <(find scripts Tests .ci packaging -type f \( -name '*.sh' -o -path '.ci/*' -o -name lab-run \
     -o -name 'p*inst' -o -name 'p*rm' \) -print0)
 check_with shellcheck shellcheck shellcheck -x "${shell[@]}"

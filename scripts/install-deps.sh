@@ -14,7 +14,7 @@ run=(nftables iproute2 conntrack iputils-ping socat procps)
 # iptables with iptables-legacy, whose rules the tests make; the names of protocols and services; and toml-test, the suite that TOML
 # parsers are compared by. Not ufw and firewalld: Debian starts a firewall that it installs, on the machine itself.
 test=(iptables netbase golang-github-burntsushi-toml-dev)
-check=(nftables systemd shellcheck)
+check=(nftables systemd shellcheck mandoc)
 bench=(python3 iptables nftables iproute2)
 deb=(binutils dpkg-dev)
 vm=(cpio kmod qemu-system-x86 xz-utils)
