@@ -40,9 +40,8 @@ extension ConfigurationReader {
 
     /// Reports blocks that repeat others, and sources that an earlier block with the same interface takes first.
     mutating func reportConflicts(of blocks: [OutboundDraft]) {
-        guard blocks.count > 1 else { return }
         let uplinks = Uplink.all(of: blocks.map { $0.outInterfaces ?? [] })
-        guard !reportLength(of: uplinks, blocks) else { return }
+        guard !reportLength(of: uplinks, blocks), blocks.count > 1 else { return }
         var reported = reportRepeatedBlocks(blocks)
         var sweeps: Set<[Int]> = []
         for group in uplinks.map(\.blocks)
