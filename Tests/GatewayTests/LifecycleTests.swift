@@ -151,6 +151,27 @@ struct LifecycleTests {
         #expect(try usesOwnSources(gateway))
     }
 
+    @Test("A masqd that finds a large table does not end because others commit all the time")
+    func disturbedStart() throws {
+        let gateway = try Gateway()
+        let many = (0..<10_000).map { "\"10.\($0 >> 8).\($0 & 255).1\"" }.joined(separator: ", ")
+        let configuration = Scenario.configuration + "[clients]\nblocked = [\(many)]\n"
+        let first = try Masqd(in: gateway.router, configuration: configuration)
+        try first.waitForReady()
+        #expect(try first.stop(SIGKILL) != 0)
+        let somebody = try Command(
+            "sh", "-c", "while :; do nft add table ip race; nft delete table ip race; done"
+        ).start(in: gateway.router)
+        let next = try Masqd(in: gateway.router, configuration: configuration)
+        try eventually("it was disturbed, or was not", within: .seconds(120)) {
+            try next.log.contains("can't list") || next.messages.contains { $0.contains("READY=1") }
+        }
+        somebody.send(SIGKILL)
+        try somebody.waitForExit()
+        try next.waitForReady(limit: .seconds(60))
+        #expect(try gateway.seenSource(.udp).address == "203.0.113.7")
+    }
+
     @Test("A second masqd refuses to start and names the first one's pid")
     func second() throws {
         let scenario = try Scenario()

@@ -61,9 +61,12 @@ public struct KernelTable: ~Copyable {
 
     /// What an earlier process left in the table for this one.
     ///
+    /// Only the counters are listed for it: a listing of 50 000 elements takes so long that others, who commit ten times a
+    /// second, disturb each attempt.
+    ///
     /// - Throws: ``NetlinkError``.
     public mutating func memory() throws(NetlinkError) -> KernelMemory {
-        try retrying { () throws(NetlinkError) in try current().memory }
+        try retrying { () throws(NetlinkError) in try connection.memory() }
     }
 
     /// Makes the table equal to a ruleset, in one atomic batch; sends nothing where it is equal.

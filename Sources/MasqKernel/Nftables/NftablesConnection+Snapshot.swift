@@ -17,6 +17,21 @@ extension NftablesConnection {
         )
     }
 
+    /// What the counters of `inet masqd` say, and no more of it.
+    ///
+    /// - Throws: ``NetlinkError``: `EINTR` if somebody committed anything meanwhile.
+    mutating func memory() throws(NetlinkError) -> KernelMemory {
+        let generation = try generation()
+        let listing = Result { () throws(NetlinkError) in
+            var snapshot = Snapshot()
+            guard try tableFlags() != nil else { return snapshot }
+            snapshot.objects = try objects()
+            return snapshot
+        }
+        return try undisturbed(listing, since: generation, "the counters of table inet \(Ruleset.tableName)")
+            .memory
+    }
+
     /// What was listed, if nobody committed anything meanwhile.
     ///
     /// - Parameter generation: the one that the listing began at.
