@@ -42,11 +42,6 @@ public struct PolicyRules: Sendable {
             .mapValues { $0.map(\.destination) }
     }
 
-    /// Whether a rule may say something about packets that come in by a link, and something else about those by others.
-    public func tellApart(_ link: Link) -> Bool {
-        link.vrf != nil || rules.contains { $0.inInterface == link.name }
-    }
-
     /// The first rule that looks at the socket that a packet of the machine's own comes from.
     public var firstForSockets: PolicyRule? {
         rules.first { ($0.isForSockets || $0.hasOutInterface) && !$0.isOwn }

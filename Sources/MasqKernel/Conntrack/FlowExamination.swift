@@ -160,16 +160,9 @@ struct FlowExamination: ~Copyable {
         let others = judge.links.byIndex.values.filter {
             $0.isUp && $0.name != "lo" && !likely.contains($0.index) && !judge.isUplink($0.index, of: flow)
         }
-        // Links that no rule tells apart are as good as one.
-        let toldApart = others.filter(rules.tellApart)
-        let isLikelyPlain = likely.contains { judge.links.byIndex[$0].map { !rules.tellApart($0) } ?? false }
-        let plain = isLikelyPlain ? [] : others.filter { !rules.tellApart($0) }
-        guard toldApart.count + plain.count <= Self.maximumInputs else { return [] }
+        guard others.count <= Self.maximumInputs else { return [] }
         var inputs = likely
-        var hasPlain = false
-        for link in (toldApart + plain).sorted(by: { $0.index < $1.index }) {
-            let isPlain = !rules.tellApart(link)
-            if isPlain, hasPlain { continue }
+        for link in others.sorted(by: { $0.index < $1.index }) {
             var question = RouteQuestion(to: flow.source)
             question.outputLink = link.index
             let way = try routes.answer(question)
@@ -177,7 +170,6 @@ struct FlowExamination: ~Copyable {
             guard !way.isDefault, !isKnown || !back.isOnLink || way.prefixLength >= back.prefixLength
             else { continue }
             inputs.append(link.index)
-            hasPlain = hasPlain || isPlain
         }
         return inputs
     }
